@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+# Two commands for a fresh machine: `make demo` and `make test`. Both set up .venv first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMO   := pipelines/person-detection
+OUT    ?= demo-output
+
+.PHONY: demo test lint bench manifests lock clean help
+help:               ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+demo: $(READY)      ## find people in a clip: the chain of DESIGN, resources appearing, video with boxes
+	@mkdir -p $(OUT)
+	$(BIN)/accelchain run $(DEMO)/dataflow.yaml \
+	  --output annotated=$(OUT)/annotated.mp4 --output detections=$(OUT)/detections.jsonl \
+	  --graph $(OUT)/graph.svg --report $(OUT)/report.html
+
+test: $(READY)      ## the whole test suite
+	$(BIN)/python -m pytest
+
+lint: $(READY)      ## ruff, mypy --strict, import contracts, drift of generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory manifests
+	git diff --exit-code -- manifests runtime/accelchain_runtime/engine/plan.schema.json
+
+bench: $(READY)     ## figures, side by side in one run
+	$(BIN)/python benchmarks/run.py
+
+manifests: $(READY) ## generate the CRDs and the plan's schema from the models
+	$(BIN)/python -m accelchain.api.crd manifests/crds
+	$(BIN)/python -m accelchain_runtime.engine.plan
+
+lock: $(READY)      ## pin the newest releases that fit (needs network)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile setup.cfg --extra cpu --extra operators --extra dev -c requirements/constraints.in --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements/lock.txt
+
+clean:              ## remove what make made
+	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf plugin/*.egg-info *.egg-info
+
+$(READY): requirements/lock.txt setup.cfg setup.py
+	@sh tools/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $@

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a function is to the engine.
+
+A function is an object with ``setup`` (once), ``enqueue`` (once a frame) and ``close`` (once). The engine allocates
+every output slot after ``setup``, so nothing is allocated a frame. Device functions enqueue and return an event at
+once; host functions do their work inside ``enqueue``, in a thread of their own, and return ``None``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class InputError(Exception):
+    """The user's input is wrong: never retried, reported with the field that it came from.
+
+    ``parameter`` names the function's parameter at fault; the engine turns it into the DataFlow's field.
+    """
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class EndOfStream(Exception):  # noqa: N818  (the end is no error)
+    """Raised by a source's ``enqueue``: there is no further frame. ``warning`` tells if it ended early."""
+
+    def __init__(self, warning: str | None = None) -> None:
+        super().__init__(warning or "end of stream")
+        self.warning = warning
+
+
+class Event(Protocol):
+    """Completion of enqueued work (an OpenCL or CUDA event)."""
+
+    def wait(self) -> None:
+        """Block until the work is done.
+
+        Raises:
+            Exception: the device reported an error for the work.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Shape and element type of what a port carries; the same for every frame of a run."""
+
+    shape: tuple[int, ...]
+    dtype: str = "uint8"
+
+    @property
+    def nbytes(self) -> int:
+        """Size of one frame in bytes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(slots=True)
+class FrameInfo:
+    """What travels with a frame along every path."""
+
+    number: int
+    """Counted from 0 by the source."""
+    time: float
+    """Presentation time in seconds from the start of the source."""
+    source_size: tuple[int, int]
+    """(width, height) in pixels of the picture as the source had it."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """Keys of the user's own; read-only after the source, small."""
+
+
+class Buffer(Protocol):
+    """A frame's bytes, as one port sees them.
+
+    A device function uses ``device``; a host function uses ``array``, whose event has already been waited for.
+    """
+
+    spec: TensorSpec
+
+    @property
+    def array(self) -> Array:
+        """A numpy view of shape ``spec.shape`` (host functions only; inputs are read-only)."""
+
+    @property
+    def device(self) -> Any:
+        """The device's own handle: ``pyopencl.Buffer`` or a CUDA device pointer (device functions only)."""
+
+
+@dataclass(slots=True)
+class SetupContext:
+    """All that a function learns before the first frame."""
+
+    name: str
+    """The function's name within the chain."""
+    parameters: Mapping[str, Any]
+    """Resolved, defaults of the manifest filled in, checked against the manifest's schema."""
+    inputs: Mapping[str, TensorSpec]
+    """What each connected input port carries."""
+    device: Any
+    """The device object that the function is bound to (``devices.opencl.OpenCLDevice``, ``devices.host.HostDevice``)."""
+    mode: str = "Batch"
+    """``Batch`` or ``Stream``."""
+    folder: Path = Path()
+    """The function's folder: its manifest, kernels and models."""
+    cache: Path | None = None
+    """A folder that survives the process, for compiled kernels and folded weights; None: no cache."""
+    source_size: tuple[int, int] = (0, 0)
+    """(width, height) of the chain's first source that is upstream of this function."""
+    source_rate: float = 0.0
+    """Frames a second of that source; 0 if unknown."""
+    live: Callable[[str, Callable[[], Any]], None] | None = None
+    """``live(path, subscribe)`` offers a live view on the worker's HTTP server; None where there is no server."""
+    temporary_suffix: str = ".part"
+    """What a sink appends to a file's name until the file is whole."""
+
+
+class Function(Protocol):
+    """A function bound to a device. The engine calls ``setup``, then ``enqueue`` a frame, then ``close``."""
+
+    def setup(self, context: SetupContext) -> Mapping[str, TensorSpec]:
+        """Get ready; return what each output port will carry.
+
+        Sources are opened and outputs checked for writability here, but nothing of the user's is changed.
+
+        Raises:
+            InputError: a parameter is wrong, a source unreadable, an output not writable, an input of the wrong shape.
+        """
+
+    def enqueue(
+        self,
+        frame: FrameInfo,
+        inputs: Mapping[str, Buffer],
+        outputs: Mapping[str, Buffer],
+        queue: Any,
+        wait_for: Sequence[Event],
+    ) -> Event | None:
+        """Work on one frame: read ``inputs``, write ``outputs``.
+
+        Device functions enqueue on ``queue`` after ``wait_for`` and return the event of their last command without
+        waiting. Host functions get an empty ``wait_for``, do the work and return None. A source has no inputs: it
+        fills ``frame`` (number is set by the engine; time, source_size and meta by the source) and the outputs.
+
+        Raises:
+            EndOfStream: a source has no further frame.
+            InputError: the frame can't be worked on and the user's input is why.
+        """
+
+    def finish(self) -> Mapping[str, Any]:
+        """Called once after the last frame, before ``close``, when the run succeeded: make results durable.
+
+        Returns output parameters for the DataFlow's status (small JSON values).
+        """
+
+    def close(self, *, discard: bool = False) -> None:
+        """Release everything; ``discard`` is set when the run failed: remove unfinished files. Callable in any state."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source knows of its stream after ``setup``; sources offer it as attribute ``info``."""
+
+    size: tuple[int, int]
+    """(width, height) in pixels."""
+    rate: float = 0.0
+    """Frames a second; 0 if unknown."""
+    frames: int | None = None
+    """Frames that the run will have; None if unknown or endless."""

@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DataFlow: run this chain, with these parameters, from these inputs to these outputs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StringConstraints
+
+from accelchain.api.common import (
+    LIST_ATOMIC,
+    LIST_SET,
+    ApiModel,
+    Condition,
+    DeviceType,
+    Identifier,
+    LocalRef,
+    Name,
+    ObjectName,
+    Parameters,
+    PortReference,
+    PrinterColumn,
+    Resource,
+    Rule,
+    Text,
+    Timestamp,
+    Uri,
+    list_map,
+)
+from accelchain.api.function_chain import ConnectionParameters, FunctionChainSpec
+
+Word = Annotated[str, StringConstraints(max_length=64)]
+NameOrEmpty = Annotated[str, StringConstraints(max_length=253)]
+DeviceName = Annotated[str, StringConstraints(min_length=1, max_length=317)]
+"""``device`` or ``node/device``."""
+
+
+class Address(ApiModel):
+    """Where an input is read or an output is written."""
+
+    uri: Uri = Field(description="file:///path, http(s)://…; what a function's manifest says it can open")
+
+
+class FunctionOverride(ApiModel):
+    """Parameters for one function that go before the chain's."""
+
+    function: Name = Field(description="Function of the chain")
+    parameters: Parameters = Field(default_factory=dict, description="Values for the type's parameters")
+
+
+class ConnectionOverride(ApiModel):
+    """Parameters for one connection that go before the chain's."""
+
+    source: PortReference = Field(alias="from", description="function.port of an output")
+    target: PortReference = Field(alias="to", description="function.port of an input")
+    connection_type: ObjectName | None = Field(default=None, description="A ConnectionType in place of the chain's")
+    parameters: ConnectionParameters = Field(default_factory=ConnectionParameters, description="How the edge is run")
+
+
+class FunctionRate(ApiModel):
+    """A function's own load, where it differs from the flow's."""
+
+    function: Name = Field(description="Function of the chain")
+    frames_per_second: float = Field(gt=0, description="Frames a second that this function is to take")
+
+
+class ConnectionRate(ApiModel):
+    """A connection's own load, where it differs from the flow's."""
+
+    source: PortReference = Field(alias="from", description="function.port of an output")
+    target: PortReference = Field(alias="to", description="function.port of an input")
+    frames_per_second: float = Field(gt=0, description="Frames a second that this edge is to carry")
+
+
+class Rate(ApiModel):
+    """The load that the flow declares; devices are reserved for it."""
+
+    frames_per_second: float = Field(gt=0, description="Frames a second that every function is to take")
+    functions: list[FunctionRate] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Functions whose load differs",
+        json_schema_extra=list_map("function"),
+    )
+    connections: list[ConnectionRate] = Field(
+        default_factory=list,
+        max_length=128,
+        description="Connections whose load differs. Not supported by this version",
+        json_schema_extra=list_map("from", "to"),
+    )
+
+
+class PlacementRule(ApiModel):
+    """Where functions may run. All rules that name a function hold for it."""
+
+    cel: ClassVar = (
+        Rule(
+            "!has(self.deviceTypes) || !has(self.excludeDeviceTypes) || "
+            "!self.deviceTypes.exists(t, t in self.excludeDeviceTypes)",
+            "a device type can't be wanted and excluded",
+            ".excludeDeviceTypes",
+        ),
+        Rule(
+            "!has(self.nodes) || !has(self.excludeNodes) || !self.nodes.exists(n, n in self.excludeNodes)",
+            "a node can't be wanted and excluded",
+            ".excludeNodes",
+        ),
+        Rule(
+            "!has(self.devices) || !has(self.excludeDevices) || !self.devices.exists(d, d in self.excludeDevices)",
+            "a device can't be wanted and excluded",
+            ".excludeDevices",
+        ),
+    )
+
+    function: Name | None = Field(default=None, description="This rule's function; all functions where absent")
+    nodes: list[ObjectName] = Field(
+        default_factory=list, max_length=64, description="Only on these nodes", json_schema_extra=LIST_SET
+    )
+    exclude_nodes: list[ObjectName] = Field(
+        default_factory=list, max_length=64, description="Not on these nodes", json_schema_extra=LIST_SET
+    )
+    device_types: list[DeviceType] = Field(
+        default_factory=list, max_length=3, description="Only on devices of these types", json_schema_extra=LIST_SET
+    )
+    exclude_device_types: list[DeviceType] = Field(
+        default_factory=list, max_length=3, description="Not on devices of these types", json_schema_extra=LIST_SET
+    )
+    devices: list[DeviceName] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Only on these devices, named as accelchain devices shows them: cpu0, or node/cpu0",
+        json_schema_extra=LIST_SET,
+    )
+    exclude_devices: list[DeviceName] = Field(
+        default_factory=list, max_length=64, description="Not on these devices", json_schema_extra=LIST_SET
+    )
+    regions: list[Word] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Only on these regions of devices. Not supported by this version",
+        json_schema_extra=LIST_SET,
+    )
+    exclude_regions: list[Word] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Not on these regions of devices. Not supported by this version",
+        json_schema_extra=LIST_SET,
+    )
+    implementations: list[Name] = Field(
+        default_factory=list, max_length=16, description="Only these implementations", json_schema_extra=LIST_SET
+    )
+
+
+class Placement(ApiModel):
+    """Rules for the scheduler."""
+
+    rules: list[PlacementRule] = Field(
+        default_factory=list, max_length=64, description="All of them hold", json_schema_extra=LIST_ATOMIC
+    )
+
+
+class Retries(ApiModel):
+    """How often a failed flow is tried again."""
+
+    limit: int = Field(default=0, ge=0, le=100, description="Tries after the first. Not supported by this version")
+
+
+class DataFlowSpec(ApiModel):
+    """Intent of a DataFlow."""
+
+    cel: ClassVar = (Rule("has(self.chain) != has(self.chainRef)", "give exactly one of chain and chainRef"),)
+
+    chain_ref: LocalRef | None = Field(default=None, description="A FunctionChain of the same namespace")
+    chain: FunctionChainSpec | None = Field(default=None, description="The chain itself, in place of a reference")
+    parameters: Parameters = Field(default_factory=dict, description="Values for the chain's parameters")
+    function_parameters: list[FunctionOverride] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Parameters of single functions; they go before the chain's",
+        json_schema_extra=list_map("function"),
+    )
+    connection_parameters: list[ConnectionOverride] = Field(
+        default_factory=list,
+        max_length=128,
+        description="Parameters of single connections; they go before the chain's",
+        json_schema_extra=list_map("from", "to"),
+    )
+    inputs: dict[str, Address] = Field(
+        default_factory=dict, max_length=32, description="Addresses for the chain's inputs, by name"
+    )
+    outputs: dict[str, Address] = Field(
+        default_factory=dict, max_length=32, description="Addresses for the chain's outputs, by name"
+    )
+    mode: Literal["Batch", "Stream"] = Field(
+        default="Batch", description="Batch ends Succeeded or Failed; Stream runs until it is deleted"
+    )
+    rate: Rate | None = Field(default=None, description="Declared load; nothing is reserved where absent")
+    placement: Placement | None = Field(default=None, description="Where functions may run; anywhere where absent")
+    strategy_ref: LocalRef | None = Field(default=None, description="A SchedulingStrategy")
+    active_deadline_seconds: int | None = Field(
+        default=None, ge=1, description="Failed with DeadlineExceeded this long after the worker started"
+    )
+    retries: Retries | None = Field(default=None, description="How often a failed flow is tried again")
+    ttl_seconds_after_finished: int | None = Field(
+        default=None, ge=0, description="Delete the flow this long after it finished. Not supported by this version"
+    )
+    suspend: bool = Field(default=False, description="Hold no devices. true is not supported by this version")
+    dry_run: bool = Field(default=False, description="Place, but run nothing. true is not supported by this version")
+
+
+class FunctionPlacement(ApiModel):
+    """Where the scheduler put a function."""
+
+    function: Name = Field(description="Function of the chain")
+    node: ObjectName = Field(description="Node that it runs on")
+    device: Word = Field(description="Device of the node that it runs on")
+    device_type: DeviceType = Field(default="cpu", description="Type of the device")
+    api: Word = Field(default="host", description="How the device is reached")
+    implementation: Name = Field(description="Implementation of the FunctionType that was chosen")
+    version: Word = Field(default="", description="Version of the FunctionType")
+    load: float = Field(default=0.0, ge=0, description="Share of the device that is reserved, 1.0 being all of it")
+
+
+class EdgeStatus(ApiModel):
+    """How an edge runs, as the worker measured it."""
+
+    source: PortReference = Field(alias="from", description="function.port of an output")
+    target: PortReference = Field(alias="to", description="function.port of an input")
+    mechanism: Word = Field(default="", description="Mechanism that was verified and taken")
+    copies: int = Field(default=0, description="Copies a frame")
+    microseconds: float = Field(default=0.0, description="From the frame being ready to the reader having it, mean")
+    gigabytes_per_second: float = Field(default=0.0, description="Size of a frame by that time")
+    verified: bool = Field(default=False, description="A pattern came through unharmed when the flow was set up")
+
+
+class Progress(ApiModel):
+    """Frames that every sink has finished."""
+
+    frames: int = Field(default=0, description="Frames finished")
+    total: int | None = Field(default=None, description="Frames that the source announced, where it knows")
+    frames_per_second: float = Field(default=0.0, description="Frames finished a second")
+
+
+class OutputParameter(ApiModel):
+    """A small result."""
+
+    name: Word = Field(description="function.name")
+    value: Text = Field(description="The value as text")
+
+
+class OutputArtifact(ApiModel):
+    """A result at an address."""
+
+    name: Identifier = Field(description="Output of the chain")
+    uri: Uri = Field(description="Where it was written")
+
+
+class Outputs(ApiModel):
+    """What the flow produced."""
+
+    parameters: list[OutputParameter] = Field(
+        default_factory=list, max_length=64, description="Small results", json_schema_extra=list_map("name")
+    )
+    artifacts: list[OutputArtifact] = Field(
+        default_factory=list, max_length=64, description="Results at addresses", json_schema_extra=list_map("name")
+    )
+
+
+class WorkerStatus(ApiModel):
+    """A worker pod and where its live figures are read."""
+
+    pod: ObjectName = Field(description="The worker pod")
+    node: NameOrEmpty = Field(default="", description="Node that it runs on")
+    address: Word = Field(default="", description="IP:port of the worker's status")
+    secret: NameOrEmpty = Field(default="", description="Secret of this namespace whose key token opens it")
+    live: list[Text] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Paths of live video at that address",
+        json_schema_extra=LIST_ATOMIC,
+    )
+
+
+class ResolvedFunction(ApiModel):
+    """The function type that a function of the chain resolved to."""
+
+    name: Name = Field(description="Name within the chain")
+    type: Name = Field(description="Function of the FunctionType")
+    version: Word = Field(description="Version of the FunctionType")
+
+
+class ResolvedChain(ApiModel):
+    """Which chain and function types this flow runs, as they were when it was accepted."""
+
+    name: NameOrEmpty = Field(default="", description="The FunctionChain; empty where the chain is in the flow")
+    generation: int = Field(default=0, description="Generation of the FunctionChain")
+    functions: list[ResolvedFunction] = Field(
+        default_factory=list, max_length=64, description="Functions of the chain", json_schema_extra=list_map("name")
+    )
+
+
+class DataFlowStatus(ApiModel):
+    """What the operators observed."""
+
+    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
+    phase: Word = Field(default="", description="One word for kubectl get; conditions are the truth")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Accepted, Scheduled, Running, Succeeded, Failed",
+        json_schema_extra=list_map("type"),
+    )
+    chain: ResolvedChain | None = Field(default=None, description="What the chain resolved to")
+    placement: list[FunctionPlacement] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Where the scheduler put the functions",
+        json_schema_extra=list_map("function"),
+    )
+    edges: list[EdgeStatus] = Field(
+        default_factory=list,
+        max_length=128,
+        description="How the edges run, as measured",
+        json_schema_extra=list_map("from", "to"),
+    )
+    progress: Progress | None = Field(default=None, description="Frames finished; written every 10 s at most")
+    outputs: Outputs | None = Field(default=None, description="What the flow produced")
+    workers: list[WorkerStatus] = Field(
+        default_factory=list,
+        max_length=64,
+        description="Worker pods, and where their live figures are read",
+        json_schema_extra=list_map("pod"),
+    )
+    warnings: list[Text] = Field(
+        default_factory=list,
+        max_length=16,
+        description="What went wrong without ending the flow",
+        json_schema_extra=LIST_ATOMIC,
+    )
+    start_time: Timestamp | None = Field(default=None, description="When the worker began")
+    completion_time: Timestamp | None = Field(default=None, description="When the flow finished")
+
+
+_PLANNED = (
+    "chainRef",
+    "inputs",
+    "outputs",
+    "connectionParameters",
+    "mode",
+    "rate",
+    "placement",
+    "strategyRef",
+    "activeDeadlineSeconds",
+)
+"""Fields of the spec that the plan is made of, and that CEL can compare."""
+
+
+def _fixed_once_placed(field: str) -> Rule:
+    """Return the rule that keeps a field as it is once devices are reserved: the plan of it can't be changed."""
+    new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    return Rule(
+        "!has(oldSelf.status) || !has(oldSelf.status.placement) || size(oldSelf.status.placement) == 0 || "
+        f"(has({new}) == has({old}) && (!has({new}) || {new} == {old}))",
+        f"{field} can't be changed once the flow is placed: delete the DataFlow and create it anew",
+        f".spec.{field}",
+    )
+
+
+class DataFlow(Resource):
+    """A pipeline: which chain runs, with which parameters, from which inputs to which outputs."""
+
+    kind_name = "DataFlow"
+    plural = "dataflows"
+    short_names = ("df",)
+    columns = (
+        PrinterColumn("Phase", "string", ".status.phase"),
+        PrinterColumn("Frames", "integer", ".status.progress.frames"),
+        PrinterColumn("FPS", "number", ".status.progress.framesPerSecond"),
+        PrinterColumn("Devices", "string", ".status.placement[*].device", 1),
+        PrinterColumn("Reason", "string", '.status.conditions[?(@.status=="False")].reason', 1),
+        PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
+    )
+
+    # parameters, functionParameters and chain hold values of any scalar type, which CEL can't see
+    cel: ClassVar = (
+        Rule("size(self.metadata.name) <= 63", "a DataFlow's name has at most 63 characters: it is a label's value"),
+        *map(_fixed_once_placed, _PLANNED),
+    )
+
+    kind: Literal["DataFlow"] = "DataFlow"
+    spec: DataFlowSpec
+    status: DataFlowStatus | None = None
+
+    def condition(self, kind: str) -> Condition | None:
+        """Return the condition of that type, if it is there."""
+        return next((c for c in (self.status.conditions if self.status else ()) if c.type == kind), None)
+
+
+def outputs_from(parameters: dict[str, Any]) -> list[OutputParameter]:
+    """Return a worker's output parameters in the form of the status."""
+    return [OutputParameter(name=key, value=str(value)) for key, value in sorted(parameters.items())]

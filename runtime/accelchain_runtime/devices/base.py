@@ -63,13 +63,17 @@ class Device(Protocol):
     """The queue that the engine enqueues this device's functions on."""
 
     def new_queue(self) -> Queue:
-        """Return a further in-order queue, for a function that overlaps work of its own."""
+        """Return a further in-order queue, for a function that overlaps work of its own.
+
+        The event that the function returns may belong to either queue: who reads the frame waits for it.
+        """
 
     def build(self, source: str, options: Sequence[str] = (), cache: Path | None = None) -> Program:
         """Compile OpenCL C or load it from ``cache`` (keyed by source, options, device and driver).
 
         Raises:
-            accelchain_runtime.engine.function.InputError: the source does not compile; the compiler's words are in the message.
+            accelchain_runtime.engine.function.InputError: the source does not compile; the message has the compiler's
+                words.
         """
 
     def kernel(self, program: Program, name: str) -> Kernel:
@@ -108,7 +112,7 @@ class Device(Protocol):
         """Give device memory back."""
 
 
-def aligned(shape: Sequence[int], dtype: str | np.dtype[Any] = "uint8", alignment: int = 4096) -> Array:
+def aligned(shape: Sequence[int], dtype: str = "uint8", alignment: int = 4096) -> Array:
     """Return a zeroed C-contiguous array whose first byte lies on a multiple of ``alignment``."""
     nbytes = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     raw = np.zeros(nbytes + alignment, np.uint8)

@@ -93,6 +93,26 @@ class Buffer(Protocol):
         """The device's own handle: ``pyopencl.Buffer`` or a CUDA device pointer (device functions only)."""
 
 
+class LiveSubscription(Protocol):
+    """One viewer of a live view."""
+
+    def next(self, timeout: float) -> bytes | None:
+        """Wait for the next picture and return it as JPEG; None if there was none within ``timeout`` seconds.
+
+        A slow viewer skips pictures: it gets the newest. Called from a thread of the status server.
+        """
+
+    def close(self) -> None:
+        """The viewer is gone."""
+
+
+class LiveSource(Protocol):
+    """What a function shows live: JPEG pictures, made only while somebody watches."""
+
+    def subscribe(self) -> LiveSubscription:
+        """Begin a view."""
+
+
 @dataclass(slots=True)
 class SetupContext:
     """All that a function learns before the first frame."""
@@ -104,7 +124,7 @@ class SetupContext:
     inputs: Mapping[str, TensorSpec]
     """What each connected input port carries."""
     device: Any
-    """The device object that the function is bound to (``devices.opencl.OpenCLDevice``, ``devices.host.HostDevice``)."""
+    """The device that the function is bound to: a ``devices.base.Device``, or a ``HostDevice``."""
     mode: str = "Batch"
     """``Batch`` or ``Stream``."""
     folder: Path = Path()
@@ -115,8 +135,9 @@ class SetupContext:
     """(width, height) of the chain's first source that is upstream of this function."""
     source_rate: float = 0.0
     """Frames a second of that source; 0 if unknown."""
-    live: Callable[[str, Callable[[], Any]], None] | None = None
-    """``live(path, subscribe)`` offers a live view on the worker's HTTP server; None where there is no server."""
+    live: Callable[[str, LiveSource], None] | None = None
+    """``live(name, source)`` offers a live view at ``/live/<name>.mjpeg`` of the worker's HTTP server, where ``name``
+    is this context's name; None where there is no server."""
     temporary_suffix: str = ".part"
     """What a sink appends to a file's name until the file is whole."""
 
@@ -159,7 +180,11 @@ class Function(Protocol):
         """
 
     def close(self, *, discard: bool = False) -> None:
-        """Release everything; ``discard`` is set when the run failed: remove unfinished files. Callable in any state."""
+        """Release everything. Callable in any state, after a failed ``setup`` too.
+
+        Args:
+            discard: the run failed or was stopped: remove unfinished files.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-PLAN_VERSION = "plan.accelchain.io/v1"
+PLAN_VERSION: Final = "plan.accelchain.io/v1"
 SCHEMA_FILE = Path(__file__).with_name("plan.schema.json")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
@@ -68,9 +68,7 @@ class ConnectionPlan(_Model):
 
     source: PortRef = Field(alias="from")
     target: PortRef = Field(alias="to")
-    mechanisms: list[Mechanism] = Field(
-        default_factory=lambda: ["same-buffer", "shared-host", "peer-copy", "host-copy"], min_length=1
-    )
+    mechanisms: list[Mechanism] = Field(default_factory=lambda: list(get_args(Mechanism)), min_length=1)
     slots: int = Field(default=4, ge=2, le=64, description="Frames that may be under way on this edge (its credits)")
     latency_microseconds: int = Field(
         default=0, ge=0, le=10_000_000, description="Artificial delay a frame, to rehearse a slow link"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""decode-video: a source of pictures from a video file or address."""

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The worker's status server: ``/status``, ``/stream``, ``/live/<function>.mjpeg`` and ``/healthz``.
+
+The standard library's server in threads of its own: it starts in milliseconds and adds little memory to a worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import json
+import logging
+import socket
+import socketserver
+import threading
+import time
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from accelchain_runtime.engine.function import InputError, LiveSource
+from accelchain_runtime.engine.status import ENDS, Status
+
+log = logging.getLogger("status")
+
+_CONNECTIONS = 64
+_IDLE_SECONDS = 10.0
+"""A client that sends no request, or reads nothing, for this long is dropped."""
+_STREAM_SECONDS = 1.0
+_LAST_SECONDS = 0.5
+"""How long streams may take to send the last document when the worker ends."""
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Return host and port of ``IP:PORT`` or ``[IPv6]:PORT``.
+
+    Raises:
+        InputError: it is something else.
+    """
+    host, separator, port = text.rpartition(":")
+    try:
+        address = ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        number = int(port)
+        if not separator or not 0 <= number <= 65535:
+            raise ValueError
+    except ValueError as error:
+        raise InputError(f"The status address is {text!r}; give IP:PORT.") from error
+    return str(address), number
+
+
+class StatusServer(socketserver.ThreadingTCPServer):
+    """Serves one run's status."""
+
+    daemon_threads = True
+    block_on_close = False
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], status: Status, token_sha256: str) -> None:
+        """Bind and serve.
+
+        Args:
+            address: IP and port; port 0 takes a free one.
+            status: what is served.
+            token_sha256: hex digest of the token that opens the server; empty: it is open, on loopback only.
+
+        Raises:
+            OSError: the address can't be bound.
+        """
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.status = status
+        self.ended = threading.Event()
+        self._digest = token_sha256.lower()
+        self._open = not token_sha256 and ipaddress.ip_address(address[0]).is_loopback
+        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self._streams = 0
+        self._streams_changed = threading.Condition()
+        super().__init__(address, _Handler)
+        if not self._digest and not self._open:
+            log.warning("the plan has no token, and %s is no loopback address: status is refused", address[0])
+        self._thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.1}, name="status", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where the server listens."""
+        host, port = self.server_address[:2]
+        return f"http://[{host!s}]:{port}" if self.address_family == socket.AF_INET6 else f"http://{host!s}:{port}"
+
+    def allows(self, token: str) -> bool:
+        """Whether the token opens the server; takes the same time for every wrong token."""
+        return self._open or (
+            bool(self._digest) and hmac.compare_digest(hashlib.sha256(token.encode()).hexdigest(), self._digest)
+        )
+
+    def stop(self) -> None:
+        """Let streams send the last document, and close."""
+        self.ended.set()
+        with self._streams_changed:
+            self._streams_changed.wait_for(lambda: self._streams == 0, _LAST_SECONDS)
+        self.shutdown()
+        self.server_close()
+
+    def streaming(self, change: int) -> None:
+        """A stream began (1) or ended (-1)."""
+        with self._streams_changed:
+            self._streams += change
+            self._streams_changed.notify_all()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread, unless there are too many."""
+        if not self._slots.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error; anything else is logged and ends that connection only."""
+        log.debug("connection of %s ended", client_address, exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    server: StatusServer
+    protocol_version = "HTTP/1.1"
+    server_version = "accelchain"
+    sys_version = ""
+    timeout = _IDLE_SECONDS
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        url = urlsplit(self.path)
+        if url.path == "/healthz":
+            self._send(HTTPStatus.OK, b"ok\n", "text/plain")
+        elif not self.server.allows(self._token(url.query)):
+            self._refuse(HTTPStatus.UNAUTHORIZED, "give the worker's token: Authorization: Bearer TOKEN, or ?token=")
+        elif url.path == "/status":
+            self._send(HTTPStatus.OK, _line(self.server.status.document()), "application/json")
+        elif url.path == "/stream":
+            self._stream()
+        elif (live := self._live(url.path)) is not None:
+            self._show(live)
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND, "there are /status, /stream, /live/<function>.mjpeg and /healthz")
+
+    def _token(self, query: str) -> str:
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return token.strip()
+        return parse_qs(query).get("token", [""])[0]
+
+    def _live(self, path: str) -> LiveSource | None:
+        if not (path.startswith("/live/") and path.endswith(".mjpeg")):
+            return None
+        return self.server.status.live(path.removeprefix("/live/").removesuffix(".mjpeg"))
+
+    def _stream(self) -> None:
+        """Send a document at once, on every change of phase and once a second, until the run has ended."""
+        status, server = self.server.status, self.server
+        self._begin_endless("application/x-ndjson")
+        server.streaming(1)
+        try:
+            version = status.wait(-1, 0.0)
+            while True:
+                document = status.document()
+                self.wfile.write(_line(document))
+                if document["phase"] in ENDS:
+                    return
+                version = status.wait(version, _STREAM_SECONDS)
+        finally:
+            server.streaming(-1)
+
+    def _show(self, live: LiveSource) -> None:
+        """Send live pictures until the client goes or the run ends."""
+        self._begin_endless("multipart/x-mixed-replace; boundary=frame")
+        subscription = live.subscribe()
+        try:
+            last = time.monotonic()
+            while not self.server.ended.is_set() and self.server.status.phase not in ENDS:
+                picture = subscription.next(_STREAM_SECONDS)
+                if picture is not None:
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                    self.wfile.write(head.encode() + picture + b"\r\n")
+                    last = time.monotonic()
+                elif time.monotonic() - last > _IDLE_SECONDS:
+                    self.wfile.write(b"\r\n")  # finds out whether the viewer is still there
+                    last = time.monotonic()
+        finally:
+            subscription.close()
+
+    def _begin_endless(self, content_type: str) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
+    def _refuse(self, code: HTTPStatus, text: str) -> None:
+        self._send(code, _line({"error": text}), "application/json")
+
+    def _send(self, code: HTTPStatus, body: bytes, content_type: str) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        if code == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Bearer")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log no requests: they would hold the token of ``?token=``."""
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follows the workers' status streams: the latest document of each, for the next snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+from accelchain_operators.kube.client import JsonObject
+from accelchain_operators.reconcile.actions import WorkerWatch
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+SILENCE = 15.0
+"""Seconds without a document (workers send one a second) after which a stream counts as dead."""
+LONGEST_LINE = 1024 * 1024
+"""Bytes. A worker runs users' functions: it must not be able to fill our memory."""
+
+
+class Streams:
+    """One task a worker, for as long as a reconciler wants it.
+
+    Args:
+        on_news: Called with the key that wants the worker when its first document arrives and when its phase changes.
+    """
+
+    def __init__(self, on_news: Callable[[Any], None]) -> None:
+        self._on_news = on_news
+        self._documents: dict[str, JsonObject] = {}
+        self._tasks: dict[Hashable, dict[str, asyncio.Task[None]]] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    def documents(self, pod_uids: Sequence[str]) -> Mapping[str, JsonObject]:
+        """Return the latest document of each of these pods that has sent one."""
+        return {uid: self._documents[uid] for uid in pod_uids if uid in self._documents}
+
+    def want(self, key: Hashable, watches: Sequence[WorkerWatch]) -> None:
+        """Follow exactly these workers for this key."""
+        tasks = self._tasks.setdefault(key, {})
+        wanted = {watch.pod_uid: watch for watch in watches}
+        for uid in tasks.keys() - wanted.keys():
+            tasks.pop(uid).cancel()
+        for uid, watch in wanted.items():
+            if uid not in tasks:
+                tasks[uid] = asyncio.create_task(self._follow(key, watch), name=f"stream of {watch.pod}")
+        if not tasks:
+            del self._tasks[key]
+
+    def forget(self, pod_uid: str) -> None:
+        """Drop a pod's document: the pod is gone, and so is who asks for it."""
+        self._documents.pop(pod_uid, None)
+
+    async def close(self) -> None:
+        """End all tasks and give connections back."""
+        tasks = [task for of_key in self._tasks.values() for task in of_key.values()]
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    async def _follow(self, key: Hashable, watch: WorkerWatch) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async for document in self._read(watch):
+                    pause = FIRST_PAUSE
+                    before = self._documents.get(watch.pod_uid)
+                    self._documents[watch.pod_uid] = document
+                    if before is None or before.get("phase") != document.get("phase"):
+                        self._on_news(key)
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                # Expected while a worker starts and after it ended; its result comes by the termination message.
+                logger.debug("stream of pod %s/%s: %r", watch.namespace, watch.pod, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _read(self, watch: WorkerWatch) -> Any:
+        if self._session is None:
+            # A worker's address is a pod's or a loopback one: never by way of a proxy (trust_env stays off).
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE)
+        headers = {"Authorization": f"Bearer {watch.token}"}
+        async with self._session.get(watch.url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+            if response.status != 200:
+                raise ValueError(f"HTTP {response.status}")
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line.strip():
+                        document = json.loads(line)
+                        if not isinstance(document, dict):
+                            raise ValueError("a document that is no JSON object")
+                        yield document
+                if len(rest) > LONGEST_LINE:
+                    raise ValueError(f"a line of more than {LONGEST_LINE} bytes")

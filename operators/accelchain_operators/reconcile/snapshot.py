@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that the reconciler of a DataFlow may know, gathered by the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from accelchain_operators.reconcile.actions import JsonObject
+
+Objects = tuple[JsonObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSnapshot:
+    """One moment of one flow."""
+
+    flow: JsonObject
+    now: float
+    """Seconds since 1970."""
+    chains: Objects = ()
+    """FunctionChains of the flow's namespace."""
+    types: Objects = ()
+    connection_types: Objects = ()
+    strategies: Objects = ()
+    resources: Objects = ()
+    """ComputeResources: the inventory."""
+    pods: Objects = ()
+    """Pods that the flow controls; so with the next three."""
+    config_maps: Objects = ()
+    functions: Objects = ()
+    connections: Objects = ()
+    documents: Mapping[str, JsonObject] = field(default_factory=dict)
+    """The latest document of each worker, by the uid of its pod."""
+    token: str = ""
+    """What the worker's Secret holds, or a fresh random token where there is no Secret yet."""
+    worker_image: str = "accelchain-worker"
+    progress_due: bool = True
+    """Whether figures may be written to the status again (at most once in PROGRESS_PERIOD)."""
+    conflict: str = ""
+    """Why the last attempt to create something of this flow found the name taken."""

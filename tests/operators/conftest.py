@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An API in memory, and the smallest inventory, types and chain with a branch and a join."""
+
+from __future__ import annotations
+
+import copy
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from accelchain.api.common import API_VERSION
+from accelchain_operators.kube.client import ApiError, JsonObject, ResourceType
+
+Call = tuple[str, str, str]
+"""Verb, kind, name."""
+
+
+class FakeKube:
+    """Objects in memory with server-side apply as far as several managers of one object need it. Counts writes.
+
+    ``fail`` may hold an ApiError for a call: it is raised instead, once.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str | None, str], JsonObject] = {}
+        self.writes: list[Call] = []
+        self.events: list[JsonObject] = []
+        self.fail: dict[Call, ApiError] = {}
+        self.on_change: Callable[[ResourceType, str, JsonObject], None] = lambda *_: None
+        self._intents: dict[tuple[Any, ...], dict[str, JsonObject]] = {}
+        self._version = 0
+
+    def _begin(self, verb: str, type: ResourceType, name: str) -> None:
+        if verb != "get" and type.kind != "Event":
+            self.writes.append((verb, type.kind, name))
+        if error := self.fail.pop((verb, type.kind, name), None):
+            raise error
+
+    def _stored(self, type: ResourceType, name: str, namespace: str | None) -> JsonObject:
+        found = self.objects.get((type.kind, namespace, name))
+        if found is None:
+            raise ApiError(404, "NotFound", f"{type.plural} {name!r} not found")
+        return found
+
+    def put(self, type: ResourceType, obj: JsonObject, event: str = "MODIFIED") -> JsonObject:
+        self._version += 1
+        meta = obj["metadata"]
+        meta["resourceVersion"] = str(self._version)
+        meta.setdefault("uid", str(uuid.uuid4()))
+        meta.setdefault("generation", 1)
+        meta.setdefault("creationTimestamp", "2026-01-01T00:00:00Z")
+        self.objects[type.kind, meta.get("namespace"), meta["name"]] = obj
+        self.on_change(type, event, copy.deepcopy(obj))
+        return copy.deepcopy(obj)
+
+    async def get(self, type: ResourceType, name: str, namespace: str | None = None) -> JsonObject:
+        self._begin("get", type, name)
+        return copy.deepcopy(self._stored(type, name, namespace))
+
+    async def create(self, type: ResourceType, obj: JsonObject) -> JsonObject:
+        meta = obj["metadata"]
+        self._begin("create", type, meta["name"])
+        if (type.kind, meta.get("namespace"), meta["name"]) in self.objects:
+            raise ApiError(409, "AlreadyExists", f"{meta['name']} already exists")
+        if type.kind == "Event":
+            self.events.append(obj)
+        return self.put(type, copy.deepcopy(obj), "ADDED")
+
+    async def apply(self, type: ResourceType, obj: JsonObject, *, field_manager: str, force: bool = True) -> JsonObject:
+        meta = obj["metadata"]
+        self._begin("apply", type, meta["name"])
+        key = (type.kind, meta.get("namespace"), meta["name"])
+        live = self.objects.get(key) or {k: v for k, v in obj.items() if k != "spec"}
+        new = copy.deepcopy(live)
+        new.update(self._merged(key, "", field_manager, {"spec": obj.get("spec", {})}))
+        new["metadata"].update({k: v for k, v in copy.deepcopy(meta).items() if k not in ("name", "namespace")})
+        if key in self.objects and new.get("spec") != live.get("spec"):
+            new["metadata"]["generation"] += 1
+        return self._store(type, live, new, key in self.objects)
+
+    async def apply_status(
+        self, type: ResourceType, obj: JsonObject, *, field_manager: str, force: bool = True
+    ) -> JsonObject:
+        meta = obj["metadata"]
+        self._begin("apply_status", type, meta["name"])
+        live = self._stored(type, meta["name"], meta.get("namespace"))
+        if meta.get("uid", live["metadata"]["uid"]) != live["metadata"]["uid"]:
+            raise ApiError(409, "Conflict", "another object has this name now")
+        key = (type.kind, meta.get("namespace"), meta["name"])
+        new = copy.deepcopy(live)
+        new.update(self._merged(key, "status", field_manager, {"status": obj["status"]}))
+        return self._store(type, live, new, True)
+
+    def _store(self, type: ResourceType, live: JsonObject, new: JsonObject, exists: bool) -> JsonObject:
+        managed = []
+        key = (type.kind, new["metadata"].get("namespace"), new["metadata"]["name"])
+        for (*owner, subresource), managers in self._intents.items():
+            if tuple(owner) == key:
+                for manager, intent in managers.items():
+                    fields = {"manager": manager, "operation": "Apply", "fieldsV1": fields_v1(intent)}
+                    managed.append({**fields, **({"subresource": subresource} if subresource else {})})
+        new["metadata"]["managedFields"] = managed
+        if exists and new == live:
+            return copy.deepcopy(live)
+        return self.put(type, new, "MODIFIED" if exists else "ADDED")
+
+    def _merged(self, key: tuple[Any, ...], subresource: str, manager: str, intent: JsonObject) -> JsonObject:
+        managers = self._intents.setdefault((*key, subresource), {})
+        managers[manager] = copy.deepcopy(intent)
+        result: JsonObject = {}
+        for one in managers.values():
+            result = merge(result, one)
+        return result
+
+    async def patch(
+        self, type: ResourceType, name: str, namespace: str | None, patch: Any, *, subresource: str = ""
+    ) -> JsonObject:
+        self._begin("patch", type, name)
+        new = merge(copy.deepcopy(self._stored(type, name, namespace)), patch)
+        return self.put(type, new)
+
+    async def delete(
+        self, type: ResourceType, name: str, namespace: str | None = None, *, uid: str | None = None, **_: Any
+    ) -> None:
+        self._begin("delete", type, name)
+        found = self._stored(type, name, namespace)
+        if uid is not None and uid != found["metadata"]["uid"]:
+            raise ApiError(409, "Conflict", "uid")
+        self.drop(type, name, namespace)
+
+    def drop(self, type: ResourceType, name: str, namespace: str | None = None) -> None:
+        found = self.objects.pop((type.kind, namespace, name))
+        self._intents = {k: v for k, v in self._intents.items() if k[:3] != (type.kind, namespace, name)}
+        self._version += 1
+        found["metadata"]["resourceVersion"] = str(self._version)
+        self.on_change(type, "DELETED", found)
+
+
+def merge(base: Any, over: Any, name: str = "") -> Any:
+    if isinstance(base, dict) and isinstance(over, dict):
+        return {**base, **{k: merge(base[k], v, k) if k in base else copy.deepcopy(v) for k, v in over.items()}}
+    if name == "conditions" and isinstance(base, list):
+        new = {c["type"]: c for c in over}
+        kept = [new.pop(c["type"], c) for c in base]
+        return kept + list(new.values())
+    return copy.deepcopy(over)
+
+
+def fields_v1(value: Any) -> JsonObject:
+    fields: JsonObject = {}
+    for key, below in value.items():
+        if key == "conditions":
+            fields["f:conditions"] = {f"k:{json.dumps({'type': c['type']})}": {".": {}, **fields_v1(c)} for c in below}
+        else:
+            fields[f"f:{key}"] = fields_v1(below) if isinstance(below, dict) else {}
+    return fields
+
+
+def ours(kind: str, name: str, spec: JsonObject, namespace: str | None = None) -> JsonObject:
+    meta = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": meta, "spec": spec}
+
+
+def function_type(name: str, **spec: Any) -> JsonObject:
+    implementation = {"name": "host", "api": "host", "deviceTypes": ["cpu"], "entrypoint": f"{name}:F"}
+    return ours("FunctionType", name, {"version": "1.0.0", "implementations": [implementation], **spec})
+
+
+FRAMES = {"name": "frames", "type": "frames", "dtype": "uint8", "shape": ["height", "width", 3]}
+URI = {"name": "uri", "type": "string", "required": True}
+
+
+@pytest.fixture
+def abstracts() -> list[JsonObject]:
+    """Types, a chain with a branch and a join (4 functions, 4 edges), and one node with host and cpu0."""
+    devices = [
+        {"name": "host", "type": "cpu", "api": "host", "id": "host"},
+        {"name": "cpu0", "type": "cpu", "api": "opencl", "id": "PoCL/cpu/0"},
+    ]
+    links = [
+        {"from": a, "to": b, "mechanism": "same-buffer" if a == b else "shared-host"}
+        for a in ("host", "cpu0")
+        for b in ("host", "cpu0")
+    ]
+    opencl = {"name": "opencl", "api": "opencl", "deviceTypes": ["cpu"], "entrypoint": "blur:Blur"}
+    return [
+        function_type("camera", role="source", outputs=[FRAMES], parameters=[{**URI, "format": "uri-input"}]),
+        function_type(
+            "blur",
+            inputs=[FRAMES],
+            outputs=[FRAMES],
+            parameters=[{"name": "radius", "type": "integer", "minimum": 1, "default": 3}],
+            implementations=[opencl],
+        ),
+        function_type("mix", inputs=[{**FRAMES, "name": "a"}, {**FRAMES, "name": "b"}], outputs=[FRAMES]),
+        function_type("film", role="sink", inputs=[FRAMES], parameters=[{**URI, "format": "uri-output"}]),
+        ours(
+            "FunctionChain",
+            "demo",
+            {
+                "inputs": [{"name": "video"}],
+                "outputs": [{"name": "film"}],
+                "functions": [
+                    {"name": "in", "type": "camera", "parameters": {"uri": "$(inputs.video.uri)"}},
+                    {"name": "soft", "type": "blur"},
+                    {"name": "both", "type": "mix"},
+                    {"name": "out", "type": "film", "parameters": {"uri": "$(outputs.film.uri)"}},
+                ],
+                "connections": [
+                    {"from": "in.frames", "to": "soft.frames"},
+                    {"from": "soft.frames", "to": "both.a"},
+                    {"from": "in.frames", "to": "both.b"},
+                    {"from": "both.frames", "to": "out.frames"},
+                ],
+            },
+            "default",
+        ),
+        ours("ComputeResource", "laptop", {"nodeName": "laptop", "devices": devices, "links": links}),
+    ]
+
+
+@pytest.fixture
+def make_flow() -> Callable[..., JsonObject]:
+    def make(name: str = "flow", namespace: str = "default", **spec: Any) -> JsonObject:
+        given = {
+            "chainRef": {"name": "demo"},
+            "inputs": {"video": {"uri": "file:///in.mp4"}},
+            "outputs": {"film": {"uri": "file:///out.mp4"}},
+            "mode": "Batch",
+            **spec,
+        }
+        return ours("DataFlow", name, {k: v for k, v in given.items() if v is not None}, namespace)
+
+    return make
+
+
+@pytest.fixture
+def fake_kube() -> FakeKube:
+    return FakeKube()
+
+
+@pytest.fixture
+def document() -> Callable[..., JsonObject]:
+    """Make a worker's document for the chain ``demo``."""
+
+    def make(phase: str, **fields: Any) -> JsonObject:
+        edges = [("in.frames", "soft.frames"), ("soft.frames", "both.a"), ("in.frames", "both.b")]
+        return {
+            "phase": phase,
+            "frames": 41,
+            "total": 100,
+            "framesPerSecond": 27.123,
+            "functions": [{"name": "in", "frames": 47, "framesPerSecond": 30.2, "microseconds": 2900.1}],
+            "edges": [
+                {"from": a, "to": b, "mechanism": "shared-host", "copies": 0, "microseconds": 4.2, "verified": True}
+                for a, b in [*edges, ("both.frames", "out.frames")]
+            ],
+            "outputs": {"parameters": {"out.frames": 100}},
+            "live": ["/live/out.mjpeg"],
+            **fields,
+        }
+
+    return make

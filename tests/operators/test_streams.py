@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Workers' status streams: reconnected while wanted, closed when not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from accelchain_operators.kube.streams import Streams
+from accelchain_operators.reconcile.actions import WorkerWatch
+
+
+class Worker:
+    """A worker's status server; every connection gets the next script."""
+
+    def __init__(self, port: int) -> None:
+        self.watch = WorkerWatch("pod-uid", "pod", "ns", f"http://127.0.0.1:{port}/stream", "secret")
+        self.scripts: list[list[Any]] = []
+        self.connections = 0
+        self.open = 0
+        self.tokens: list[str] = []
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        self.tokens.append(request.headers.get("Authorization", ""))
+        self.connections += 1
+        self.open += 1
+        try:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            for item in self.scripts.pop(0) if self.scripts else []:
+                if item is ...:
+                    while request.transport is not None and not request.transport.is_closing():
+                        await asyncio.sleep(0.01)
+                else:
+                    await response.write(item if isinstance(item, bytes) else json.dumps(item).encode() + b"\n")
+            return response
+        finally:
+            self.open -= 1
+
+
+@pytest.fixture
+async def worker(unused_tcp_port: int) -> AsyncIterator[Worker]:
+    one = Worker(unused_tcp_port)
+    app = web.Application()
+    app.router.add_get("/stream", one.stream)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
+    yield one
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def streams() -> AsyncIterator[tuple[Streams, list[str]]]:
+    news: list[str] = []
+    one = Streams(news.append)
+    yield one, news
+    await one.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_the_latest_document_is_kept_and_a_new_phase_is_news(
+    worker: Worker, streams: tuple[Streams, list[str]]
+) -> None:
+    one, news = streams
+    worker.scripts = [
+        [{"phase": "Starting"}, {"phase": "Running", "frames": 1}, {"phase": "Running", "frames": 2}, ...]
+    ]
+    one.want("flow", [worker.watch])
+    await until(lambda: one.documents(["pod-uid"]).get("pod-uid", {}).get("frames") == 2)
+    assert news == ["flow", "flow"]
+    assert worker.tokens == ["Bearer secret"]
+
+
+async def test_a_stream_that_breaks_is_opened_again(worker: Worker, streams: tuple[Streams, list[str]]) -> None:
+    one, _ = streams
+    worker.scripts = [
+        [{"phase": "Running", "frames": 1}],
+        [b"no json\n"],
+        [b'"text"\n'],
+        [{"phase": "Running", "frames": 9}, ...],
+    ]
+    one.want("flow", [worker.watch])
+    await until(lambda: one.documents(["pod-uid"]).get("pod-uid", {}).get("frames") == 9)
+    assert worker.connections == 4
+
+
+async def test_a_stream_that_is_not_wanted_any_more_is_closed(
+    worker: Worker, streams: tuple[Streams, list[str]]
+) -> None:
+    one, _ = streams
+    worker.scripts = [[{"phase": "Running"}, ...]]
+    one.want("flow", [worker.watch])
+    await until(lambda: worker.open == 1)
+    one.want("flow", [worker.watch])
+    assert worker.connections == 1
+    one.want("flow", [])
+    await until(lambda: worker.open == 0)
+
+
+async def test_a_line_without_end_does_not_fill_memory(worker: Worker, streams: tuple[Streams, list[str]]) -> None:
+    one, _ = streams
+    worker.scripts = [[b"x" * 65536 for _ in range(40)] + [...], [{"phase": "Running"}, ...]]
+    one.want("flow", [worker.watch])
+    await until(lambda: "pod-uid" in one.documents(["pod-uid"]))
+    assert worker.connections == 2
+
+
+async def test_a_pod_that_is_gone_leaves_no_document(worker: Worker, streams: tuple[Streams, list[str]]) -> None:
+    one, _ = streams
+    worker.scripts = [[{"phase": "Running"}, ...]]
+    one.want("flow", [worker.watch])
+    await until(lambda: "pod-uid" in one.documents(["pod-uid"]))
+    one.want("flow", [])
+    one.forget("pod-uid")
+    assert one.documents(["pod-uid"]) == {}

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``accelchain doctor``: can this machine run flows, and if not, what is missing?"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from accelchain.cli.devices import inventory
+from accelchain.cli.errors import FAILED, SUCCEEDED, RunFailed
+from accelchain.cli.installed import function_types
+
+_LEAST_FREE = 200 * 2**20
+"""Bytes on disk that caches and results of the demo need."""
+_MODULES = {
+    "av": "video: pip install 'accelchain[cpu]'",
+    "pyopencl": "OpenCL devices: pip install 'accelchain[cpu]'",
+    "onnxruntime": "detect-person's implementation on the host: pip install 'accelchain[cpu]'",
+    "kopf": "the operators: pip install 'accelchain[operators]'",
+}
+
+
+def _python() -> str:
+    return f"Python {sys.version.split()[0]}"
+
+
+def _modules() -> str:
+    missing = [f"{name} ({use})" for name, use in _MODULES.items() if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RunFailed(f"missing: {'; '.join(missing)}")
+    return f"packages: {', '.join(_MODULES)}"
+
+
+def _devices() -> str:
+    listed = inventory()["devices"]
+    assert isinstance(listed, list)
+    if not any(device["api"] != "host" for device in listed):
+        raise RunFailed("no OpenCL device; pip install 'pyopencl[pocl]' brings one for the CPU")
+    return "devices: " + ", ".join(f"{d['name']} ({d['model']})" for d in listed if d["api"] != "host")
+
+
+def _functions() -> str:
+    return "functions: " + ", ".join(sorted({t.function for t in function_types()}))
+
+
+def _disk() -> str:
+    folder = Path(os.environ.get("ACCELCHAIN_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home())
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < _LEAST_FREE:
+        raise RunFailed(f"{folder} has {free // 2**20} MiB free; the caches need {_LEAST_FREE // 2**20} MiB")
+    return f"disk: {free / 2**30:.1f} GiB free at {folder}"
+
+
+def _temporary() -> str:
+    with tempfile.TemporaryDirectory(prefix="accelchain-") as folder:
+        return f"temporary files: {Path(folder).parent}"
+
+
+CHECKS: tuple[Callable[[], str], ...] = (_python, _modules, _functions, _devices, _disk, _temporary)
+
+
+@click.command()
+def doctor() -> int:
+    """Check that this machine can run flows; exit 1 where something is missing."""
+    code = SUCCEEDED
+    for check in CHECKS:
+        try:
+            click.echo(f"ok    {check()}")
+        except click.ClickException as error:
+            click.echo(f"FAIL  {error.message}")
+            code = FAILED
+        except OSError as error:
+            click.echo(f"FAIL  {error}")
+            code = FAILED
+    return code

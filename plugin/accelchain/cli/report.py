@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page that tells what ran where: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from accelchain.cli.charts import bars, lines, timeline
+from accelchain.cli.graph_svg import microseconds
+from accelchain.cli.pictures import VIDEO_SUFFIXES, detections_per_frame, local_path, pictures
+from accelchain.cli.record import RunRecord
+
+
+def render(record: RunRecord, graph: str, target: Path) -> str:
+    """Return the page for a run that has ended.
+
+    Args:
+        record: what was seen of the run.
+        graph: the flow's picture as SVG.
+        target: where the page will lie: links to results are relative to it.
+    """
+    status, document = record.status, record.document
+    artifacts = status.get("outputs", {}).get("artifacts", [])
+    end = record.end or {"type": "Unknown", "reason": "", "message": ""}
+    good = end["type"] == "Succeeded"
+    last = max((s.seconds for s in record.samples), default=0.0)
+    last = max([last, *(seconds for item in record.appearances.values() for seconds, _ in item.states)])
+    template = Template(files("accelchain.cli").joinpath("report.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        name=escape(record.name),
+        outcome=escape("Succeeded" if good else end["reason"] or end["type"]),
+        outcome_class="good" if good else "bad",
+        message=escape(end.get("message", "")),
+        facts=_facts(status, document),
+        warnings="".join(f'<p class="warning">{escape(w)}</p>' for w in status.get("warnings", ())),
+        pictures=_pictures(artifacts),
+        graph=graph,
+        functions=_function_rows(status, document),
+        edges=_edge_rows(document.get("edges") or status.get("edges") or ()),
+        throughput=_throughput(record),
+        detections=_detections(artifacts),
+        timeline=timeline(list(record.appearances.values()), last),
+        results=_results(artifacts, target),
+    )
+
+
+def _facts(status: dict[str, Any], document: dict[str, Any]) -> str:
+    progress = status.get("progress", {})
+    devices = sorted({f"{p['node']}/{p['device']}" for p in status.get("placement", ())})
+    facts = {
+        "frames": str(document.get("frames", progress.get("frames", 0))),
+        "frames a second": f"{document.get('framesPerSecond', progress.get('framesPerSecond', 0.0)):.1f}",
+        "seconds": f"{document.get('seconds', 0.0):.2f}",
+        "first frame after": f"{document.get('firstFrameSeconds') or 0.0:.2f} s",
+        "devices": ", ".join(devices) or "none",
+    }
+    return "".join(f"<div><b>{escape(value)}</b><span>{escape(key)}</span></div>" for key, value in facts.items())
+
+
+def _function_rows(status: dict[str, Any], document: dict[str, Any]) -> str:
+    figures = {f["name"]: f for f in document.get("functions", ())}
+    rows = []
+    for place in status.get("placement", ()):
+        figure = figures.get(place["function"], {})
+        rows.append(
+            _row(
+                place["function"],
+                f"{place['node']}/{place['device']}",
+                f"{place.get('deviceType', '')} · {place.get('api', '')}",
+                f"{place['implementation']} {place.get('version', '')}",
+                str(figure.get("frames", "")),
+                f"{figure['framesPerSecond']:.1f}" if figure else "",
+                microseconds(figure["microseconds"]) if figure else "",
+            )
+        )
+    return "".join(rows)
+
+
+def _edge_rows(edges: Sequence[dict[str, Any]]) -> str:
+    return "".join(
+        _row(
+            edge["from"],
+            edge["to"],
+            edge["mechanism"],
+            str(edge.get("copies", 0)),
+            microseconds(edge.get("microseconds", 0.0)),
+            f"{edge.get('gigabytesPerSecond', 0.0):.1f}",
+            "yes" if edge.get("verified") else "no",
+        )
+        for edge in edges
+    )
+
+
+def _row(*cells: str) -> str:
+    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _throughput(record: RunRecord) -> str:
+    """Frames a second of the whole flow between samples, and of every function as it reported them."""
+    whole: list[tuple[float, float]] = []
+    for before, after in zip(record.samples, record.samples[1:], strict=False):
+        span = after.document.get("seconds", 0.0) - before.document.get("seconds", 0.0)
+        if span > 0.05:
+            gained = after.document.get("frames", 0) - before.document.get("frames", 0)
+            whole.append((after.document["seconds"], gained / span))
+    functions: dict[str, list[tuple[float, float]]] = {}
+    for sample in record.samples:
+        for row in sample.document.get("functions", ()):
+            functions.setdefault(row["name"], []).append((sample.document["seconds"], row["framesPerSecond"]))
+    return lines([("whole flow", whole), *functions.items()], "seconds", "frames/s")
+
+
+def _pictures(artifacts: Sequence[dict[str, Any]]) -> str:
+    parts = []
+    for artifact in artifacts:
+        path = local_path(artifact["uri"])
+        if path is None or path.suffix.lower() not in VIDEO_SUFFIXES:
+            continue
+        for picture in pictures(path):
+            caption = f"{artifact['name']}, frame {picture.frame}, {picture.seconds:.1f} s"
+            parts.append(
+                f'<figure><img alt="{escape(caption)}" src="{picture.data_uri}">'
+                f"<figcaption>{escape(caption)}</figcaption></figure>"
+            )
+    return "".join(parts)
+
+
+def _detections(artifacts: Sequence[dict[str, Any]]) -> str:
+    for artifact in artifacts:
+        path = local_path(artifact["uri"])
+        if path is not None and path.suffix == ".jsonl":
+            chart = bars(detections_per_frame(path), "frame", "detections")
+            if chart:
+                return f"<h2>Detections a frame</h2>{chart}"
+    return ""
+
+
+def _results(artifacts: Sequence[dict[str, Any]], target: Path) -> str:
+    rows = []
+    for artifact in artifacts:
+        path = local_path(artifact["uri"])
+        link = os.path.relpath(path, target.parent) if path else artifact["uri"]
+        rows.append(f'<li>{escape(artifact["name"])}: <a href="{escape(link)}">{escape(link)}</a></li>')
+    return "".join(rows)

@@ -26,13 +26,14 @@ lint: $(READY)      ## ruff, mypy --strict, import contracts, drift of generated
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	@$(MAKE) --no-print-directory manifests
-	git diff --exit-code -- manifests runtime/accelchain_runtime/engine/plan.schema.json
+	git diff --exit-code -- manifests docs/resources.md runtime/accelchain_runtime/engine/plan.schema.json
 
 bench: $(READY)     ## figures, side by side in one run
 	$(BIN)/python benchmarks/run.py
 
-manifests: $(READY) ## generate the CRDs and the plan's schema from the models
+manifests: $(READY) ## generate the CRDs, their reference page and the plan's schema
 	$(BIN)/python -m accelchain.api.crd manifests/crds
+	$(BIN)/python -m accelchain.api.reference docs/resources.md
 	$(BIN)/python -m accelchain_runtime.engine.plan
 
 lock: $(READY)      ## pin the newest releases that fit (needs network)

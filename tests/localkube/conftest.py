@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An embedded API in a thread of its own, so that blocking clients (kubectl, the Python client) can be used against it."""
+"""An embedded API in a thread of its own, so that blocking clients (kubectl, the Python client) can use it."""
 
 from __future__ import annotations
 

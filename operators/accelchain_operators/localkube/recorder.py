@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A record of requests: what was asked of the API, by whom. Counts are exact; the list of single requests is bounded."""
+"""A record of requests: what was asked of the API, by whom. Counts are exact; the list of requests is bounded."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deletion: grace, finalizers, owners and what they own, namespaces with their contents, definitions with their objects.
+"""Deletion: grace, finalizers, owners and dependents, namespaces with their contents, definitions with their objects.
 
 Everything is done at once, in the call that makes it possible: nothing polls.
 """

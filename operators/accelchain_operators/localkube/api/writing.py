@@ -1,17 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Create, update, patch, apply: one pipeline from what a client sent to what is stored.
 
-Everything up to the store happens in the version that the client speaks; ``Endpoint.read`` turns it into the stored form.
+Everything up to the store happens in the version that the client speaks; ``Endpoint.read`` makes the stored form of it.
 """
 
 from __future__ import annotations
 
-import secrets
-import string
 import uuid
 from collections.abc import Sequence
 
-from accelchain_operators.localkube.api import deletion, side_effects
+from accelchain_operators.localkube.api import deletion, identity, side_effects
 from accelchain_operators.localkube.api.cluster import Cluster
 from accelchain_operators.localkube.api.options import WriteOptions
 from accelchain_operators.localkube.apply import server_side
@@ -22,7 +20,6 @@ from accelchain_operators.localkube.errors import (
     already_exists,
     bad_request,
     conflict,
-    forbidden,
     forbidden_field,
     invalid,
     invalid_value,
@@ -32,10 +29,10 @@ from accelchain_operators.localkube.errors import (
 from accelchain_operators.localkube.objects import JsonObject, clone, lookup, same, timestamp
 from accelchain_operators.localkube.resources.endpoint import Endpoint
 from accelchain_operators.localkube.schema.prune import prune, set_defaults
+from accelchain_operators.localkube.schema.structural import MISSING
 from accelchain_operators.localkube.schema.validate import validate
 from accelchain_operators.localkube.store.store import Key
 
-_ALPHABET = "".join(set(string.ascii_lowercase + string.digits) - set("aeiou013l"))
 _SET_BY_SERVER = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
@@ -50,7 +47,7 @@ def create(
 ) -> JsonObject:
     """Store a new object and return it. Raises StatusError 400, 403, 404, 409, 422."""
     obj = clone(obj)
-    meta = _identify(endpoint, namespace, obj, None)
+    meta = identity.identify(endpoint, namespace, obj, None)
     if meta.get("resourceVersion"):
         raise bad_request("resourceVersion should not be set on objects to be created")
     return _insert(cluster, endpoint, obj, options, applied=False, keep_status=keep_status)
@@ -70,11 +67,11 @@ def update(
     """Replace an object (or its status) and return it. Raises StatusError 400, 404, 409, 422."""
     old = endpoint.show(cluster.get(endpoint, namespace, name))
     obj = clone(obj)
-    meta = _identify(endpoint, namespace, obj, name)
+    meta = identity.identify(endpoint, namespace, obj, name)
     if is_put and endpoint.custom and not meta.get("resourceVersion"):
         cause = invalid_value("metadata.resourceVersion", "0x0", "must be specified for an update")
         raise invalid(endpoint.group, endpoint.kind, name, [cause])
-    _check_preconditions(endpoint, meta, old)
+    identity.check_preconditions(endpoint, meta, old)
     return _replace(cluster, endpoint, old, obj, options, subresource=subresource, applied=False)
 
 
@@ -90,7 +87,7 @@ def apply(
 ) -> tuple[JsonObject, bool]:
     """Server-side apply; returns the object and whether it is new. Raises StatusError 400, 403, 404, 409, 422."""
     config = _without_nulls(clone(config))
-    meta = _identify(endpoint, namespace, config, name)
+    meta = identity.identify(endpoint, namespace, config, name)
     if meta.get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
     _prune(endpoint, config, options)
@@ -101,7 +98,7 @@ def apply(
             raise not_found(endpoint.group, endpoint.plural, name)
         raise conflict(endpoint.group, endpoint.plural, name, "the object to be patched does not exist")
     if live is not None:
-        _check_preconditions(endpoint, meta, live)
+        identity.check_preconditions(endpoint, meta, live)
     for field in ("resourceVersion", *_SET_BY_SERVER, "generation"):
         meta.pop(field, None)
     manager = Manager(options.manager, "Apply", endpoint.api_version, subresource)
@@ -124,20 +121,20 @@ def _insert(
     keep_status: bool = False,
 ) -> JsonObject:
     meta = obj["metadata"]
-    _check_namespace(cluster, endpoint, meta)
+    identity.check_namespace(cluster, endpoint, meta)
     if not meta.get("name") and meta.get("generateName"):
-        meta["name"] = _generate(cluster, endpoint, meta)
+        meta["name"] = identity.generate_name(cluster, endpoint, meta)
     for field in (*_SET_BY_SERVER, "resourceVersion", "generation"):
         meta.pop(field, None)
     if not applied:
         meta.pop("managedFields", None)
         _prune(endpoint, obj, options)
-    _tidy(meta)
+    identity.tidy(meta)
     set_defaults(obj, endpoint.schema)
     status = obj.get("status")
     if endpoint.has_status and not endpoint.strategy.keeps_status:
         obj.pop("status", None)
-    _refuse(endpoint, meta.get("name", ""), _name_causes(endpoint, meta))
+    _refuse(endpoint, meta.get("name", ""), identity.name_causes(endpoint, meta))
     if cluster.store.get(Key(endpoint.storage, meta.get("namespace", ""), meta["name"])) is not None:
         raise already_exists(endpoint.group, endpoint.plural, meta["name"])
     meta["uid"] = str(uuid.uuid4())
@@ -178,7 +175,7 @@ def _replace(
             meta[field] = before[field]
         else:
             meta.pop(field, None)
-    _tidy(meta)
+    identity.tidy(meta)
     set_defaults(obj, endpoint.schema)
     endpoint.strategy.prepare_update(obj, old, subresource)
     if endpoint.tracks_generation and _spec_changed(endpoint, old, obj):
@@ -213,80 +210,6 @@ def _isolate(endpoint: Endpoint, old: JsonObject, obj: JsonObject, subresource: 
         if "status" in old:
             obj["status"] = clone(old["status"])
     return obj
-
-
-def _identify(endpoint: Endpoint, namespace: str, obj: JsonObject, name: str | None) -> JsonObject:
-    """Check the object's type, name and namespace against the address; returns its metadata, completed."""
-    if not isinstance(obj, dict):
-        raise bad_request("the body must be an object")
-    if (version := obj.setdefault("apiVersion", endpoint.api_version)) != endpoint.api_version:
-        raise bad_request(
-            f"the API version in the data ({version}) does not match the expected API version ({endpoint.api_version})"
-        )
-    if (kind := obj.setdefault("kind", endpoint.kind)) != endpoint.kind:
-        raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({endpoint.kind})")
-    meta = obj.get("metadata")
-    if meta is None:
-        meta = obj["metadata"] = {}
-    if not isinstance(meta, dict):
-        raise bad_request("metadata must be an object")
-    if name is not None and meta.setdefault("name", name) != name:
-        raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({name})")
-    if not endpoint.namespaced:
-        meta.pop("namespace", None)
-    elif (meta.get("namespace") or namespace) != namespace:
-        raise bad_request(
-            f"the namespace of the provided object ({meta['namespace']}) does not match the namespace sent on the "
-            f"request ({namespace})"
-        )
-    else:
-        meta["namespace"] = namespace
-    return meta
-
-
-def _tidy(meta: JsonObject) -> None:
-    """Leave out what is empty, as Kubernetes' own encoding of metadata does."""
-    for field in [
-        name for name, value in meta.items() if value in (None, {}, "") or (value == [] and name != "managedFields")
-    ]:
-        del meta[field]
-
-
-def _check_namespace(cluster: Cluster, endpoint: Endpoint, meta: JsonObject) -> None:
-    if not endpoint.namespaced:
-        return
-    namespace = cluster.store.get(Key("/namespaces", "", meta["namespace"]))
-    if namespace is None:
-        raise not_found("", "namespaces", meta["namespace"])
-    if namespace["metadata"].get("deletionTimestamp"):
-        name = meta.get("name") or meta.get("generateName", "")
-        message = f"unable to create new content in namespace {meta['namespace']} because it is being terminated"
-        causes = [{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]
-        details = {"name": name, "kind": endpoint.plural, "causes": causes}
-        raise forbidden(f'{endpoint.plural} "{name}" is forbidden: {message}', details)
-
-
-def _generate(cluster: Cluster, endpoint: Endpoint, meta: JsonObject) -> str:
-    prefix = meta["generateName"][:58]
-    while True:
-        name = prefix + "".join(secrets.choice(_ALPHABET) for _ in range(5))
-        if cluster.store.get(Key(endpoint.storage, meta.get("namespace", ""), name)) is None:
-            return name
-
-
-def _name_causes(endpoint: Endpoint, meta: JsonObject) -> list[Cause]:
-    if not meta.get("name"):
-        return [required_field("metadata.name", "Required value: name or generateName is required")]
-    return list(endpoint.strategy.check_name(meta["name"]))
-
-
-def _check_preconditions(endpoint: Endpoint, meta: JsonObject, old: JsonObject) -> None:
-    name = old["metadata"]["name"]
-    if (uid := meta.get("uid")) and uid != old["metadata"]["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
-        raise conflict(endpoint.group, endpoint.plural, name, why)
-    if (revision := meta.get("resourceVersion")) and revision != old["metadata"]["resourceVersion"]:
-        raise conflict(endpoint.group, endpoint.plural, name)
 
 
 def _prune(endpoint: Endpoint, obj: JsonObject, options: WriteOptions) -> None:
@@ -332,7 +255,7 @@ def _spec_changed(endpoint: Endpoint, old: JsonObject, new: JsonObject) -> bool:
 
 
 def _validate(endpoint: Endpoint, obj: JsonObject, old: JsonObject | None) -> None:
-    causes = validate(obj, endpoint.schema, *([old] if old is not None else []))
+    causes = validate(obj, endpoint.schema, MISSING if old is None else old)
     if not causes:
         causes = list(endpoint.strategy.check(obj, old))
     if old is not None and old["metadata"].get("deletionTimestamp"):

@@ -112,13 +112,17 @@ def list_steps(items: list[Any], schema: Schema) -> list[str]:
     return steps
 
 
-def is_leaf(value: Any, schema: Schema | None) -> bool:
-    """Whether a value is owned as a whole."""
+def _is_whole(value: Any, schema: Schema | None) -> bool:
     if isinstance(value, dict):
-        return not value or (schema is not None and schema.atomic_map)
+        return schema is not None and schema.atomic_map
     if isinstance(value, list):
-        return not value or schema is None or schema.list_type == "atomic"
+        return schema is None or schema.list_type == "atomic"
     return True
+
+
+def is_leaf(value: Any, schema: Schema | None) -> bool:
+    """Whether a value is owned as a whole: scalars, atomic maps and lists, and empty ones."""
+    return _is_whole(value, schema) or not value
 
 
 def children(value: Any, schema: Schema | None) -> Iterator[tuple[str, Any, Schema | None, bool]]:
@@ -170,14 +174,9 @@ def compare(old: Any, new: Any, schema: Schema | None) -> Difference:
 def _compare(old: Any, new: Any, schema: Schema | None, path: Path, found: Difference) -> None:
     if same(old, new):
         return
-    if type(old) is not type(new) or is_leaf(old, schema) or is_leaf(new, schema):
-        if isinstance(old, dict | list) and not is_leaf(old, schema):
-            found.removed.update(step for step in _everything(old, schema, path) if step != path)
-        if isinstance(new, dict | list) and not is_leaf(new, schema):
-            found.changed.update(step for step in _everything(new, schema, path) if step != path)
-            if type(old) is type(new):
-                return  # an empty container was filled: it is not itself changed
-        found.changed.add(path)
+    if type(old) is not type(new) or _is_whole(old, schema):
+        found.removed.update(step for step in _everything(old, schema, path) if step != path)
+        found.changed.update(_everything(new, schema, path))
         return
     before = {step: (item, part) for step, item, part, _ in children(old, schema)}
     after = {step: (item, part) for step, item, part, _ in children(new, schema)}

@@ -124,7 +124,7 @@ def apply(
     mine = owned(path for path in field_set(config, schema) if not _below(path, reset))
     last = entries.pop(manager, None)
     if live is None:
-        created = clone(config)
+        created: JsonObject = clone(config)
         write_entries(created, [Entry(manager, mine, now)])
         return created
     bare = _bare(live)

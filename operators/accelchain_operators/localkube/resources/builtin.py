@@ -21,8 +21,16 @@ PODS = "/pods"
 EVENTS = "/events"
 
 _POD_FIELDS = frozenset(
-    "spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName spec.hostNetwork status.phase "
-    "status.podIP status.nominatedNodeName".split()
+    [
+        "spec.nodeName",
+        "spec.restartPolicy",
+        "spec.schedulerName",
+        "spec.serviceAccountName",
+        "spec.hostNetwork",
+        "status.phase",
+        "status.podIP",
+        "status.nominatedNodeName",
+    ]
 )
 _RULES: JsonObject = {"rules": schemas.listed(schemas.fields()), "aggregationRule": schemas.fields()}
 _BINDING: JsonObject = {"subjects": schemas.listed(schemas.fields()), "roleRef": schemas.fields()}

@@ -8,9 +8,7 @@ from typing import Any
 
 from accelchain_operators.localkube.errors import Cause
 from accelchain_operators.localkube.objects import JsonObject
-from accelchain_operators.localkube.schema.cel_engine import CelError, CelRuntimeError, Expression, optional
-
-_ABSENT: Any = object()
+from accelchain_operators.localkube.schema.cel_engine import ABSENT, CelError, CelRuntimeError, Expression, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +43,23 @@ class Rule:
         """Whether the rule looks at the old value: it is then skipped where there is none."""
         return self.expression.uses_old
 
-    def check(self, path: str, value: Any, old: Any = _ABSENT) -> Cause | None:
-        """Return what is wrong with ``value``, or None. Without ``old`` there is no old value."""
-        variables: dict[str, Any] = {"self": value}
-        if self.transition:
-            if self.optional_old:
-                variables["oldSelf"] = optional(old, present=old is not _ABSENT)
-            elif old is _ABSENT:
-                return None
-            else:
-                variables["oldSelf"] = old
+    def check(self, path: str, scope: Scope) -> Cause | None:
+        """Return what is wrong with the scope's value, or None."""
+        if self.transition and scope.old is ABSENT and not self.optional_old:
+            return None
         try:
-            if self.expression.evaluate(variables) is True:
+            if self.expression.evaluate(scope, optional_old=self.optional_old) is True:
                 return None
-            message = self._message(variables)
+            message = self._message(scope)
         except CelRuntimeError as error:
             message = f"rule evaluation error: {error}: evaluating rule: {self.message or self.expression.source}"
-        where = path + (
-            self.field_path if self.field_path.startswith((".", "[")) or not self.field_path else "." + self.field_path
-        )
-        return Cause(where, self._worded(value, message), self.reason)
+        below = self.field_path
+        where = path + (below if not below or below.startswith((".", "[")) else f".{below}")
+        return Cause(where, self._worded(scope.value, message), self.reason)
 
-    def _message(self, variables: dict[str, Any]) -> str:
+    def _message(self, scope: Scope) -> str:
         if self.message_expression is not None:
-            text = self.message_expression.evaluate(variables)
+            text = self.message_expression.evaluate(scope, optional_old=self.optional_old)
             if isinstance(text, str) and text.strip():
                 return text
         return self.message or f"failed rule: {self.expression.source}"

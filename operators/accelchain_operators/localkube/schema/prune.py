@@ -16,7 +16,7 @@ def prune(value: Any, schema: Schema, path: str = "", *, root: bool = False) -> 
     found: list[str] = []
     if isinstance(value, dict):
         for key in list(value):
-            if (root and key != "metadata" or schema.embedded) and key in _OBJECT_FIELDS:
+            if key in _OBJECT_FIELDS and (schema.embedded or (root and key != "metadata")):
                 continue
             below = f"{path}.{key}" if path else key
             part = schema.child(key)
@@ -32,7 +32,7 @@ def prune(value: Any, schema: Schema, path: str = "", *, root: bool = False) -> 
 
 
 def set_defaults(value: Any, schema: Schema) -> None:
-    """Set defaults for missing fields, and for nulls in fields that are not nullable (which are dropped without one)."""
+    """Set defaults for missing fields, and for nulls where null is not allowed (they are dropped without a default)."""
     if isinstance(value, dict):
         _drop_nulls(value, schema)
         if not schema.has_defaults:

@@ -13,6 +13,7 @@ from typing import Any
 
 from accelchain_operators.localkube.errors import Cause, invalid_value, required_field
 from accelchain_operators.localkube.objects import same
+from accelchain_operators.localkube.schema.cel_engine import ABSENT, Scope
 from accelchain_operators.localkube.schema.formats import check_format, parse_date_time, parse_duration
 from accelchain_operators.localkube.schema.structural import MISSING, Schema
 
@@ -203,12 +204,11 @@ def _rules(value: Any, schema: Schema, old: Any, path: str) -> Iterator[Cause]:
     if value is None or (unchanged and not schema.has_transitions):
         return
     if schema.rules:
-        shown = to_cel(value, schema)
-        arguments = (shown,) if old is MISSING or old is None else (shown, to_cel(old, schema))
+        is_object = not path or schema.embedded
+        before = ABSENT if old is MISSING or old is None else to_cel(old, schema, is_object=is_object)
+        scope = Scope(to_cel(value, schema, is_object=is_object), before)
         for rule in schema.rules:
-            if unchanged and not rule.transition:
-                continue
-            if cause := rule.check(path, *arguments):
+            if (rule.transition or not unchanged) and (cause := rule.check(path, scope)):
                 yield cause
     if isinstance(value, dict):
         before = old if isinstance(old, dict) else {}
@@ -221,8 +221,14 @@ def _rules(value: Any, schema: Schema, old: Any, path: str) -> Iterator[Cause]:
             yield from _rules(item, schema.items, _counterpart(item, schema, old), f"{path}[{index}]")
 
 
-def to_cel(value: Any, schema: Schema) -> Any:
-    """Return a value as CEL rules see it: escaped property names; dates, durations and bytes as such."""
+def to_cel(value: Any, schema: Schema, *, is_object: bool = False) -> Any:
+    """Return a value as CEL rules see it: escaped property names; dates, durations and bytes as such.
+
+    Of a whole object's metadata (``is_object``) rules see the name only, as in Kubernetes.
+    """
+    if is_object and isinstance(value, dict) and isinstance(meta := value.get("metadata"), dict):
+        names = {key: meta[key] for key in ("name", "generateName") if key in meta}
+        value = {**value, "metadata": names}
     if not schema.cel_converts:
         return value
     if isinstance(value, dict):

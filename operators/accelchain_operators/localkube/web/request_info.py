@@ -11,7 +11,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "GET": "get", "HE
 
 
 def flag(query: Mapping[str, str], name: str) -> bool | None:
-    """Return a boolean of the query as Kubernetes reads it: None if absent, else all but ``false`` and ``0`` is true."""
+    """Return a boolean of the query as Kubernetes reads it: None if absent, else false for ``false`` and ``0`` only."""
     value = query.get(name)
     return None if value is None else value.lower() not in ("false", "0")
 

@@ -95,7 +95,7 @@ def run_operators(
 async def _run(client: HttpClient, stop: threading.Event, ready: threading.Event, worker_image: str) -> None:
     operators = Operators(client, worker_image)
     registry = kopf.OperatorRegistry()
-    kopf.on.login(registry=registry)(login(client.connection))
+    kopf.on.login(registry=registry)(login(client.connection, operators.sync.relist))
     register(registry, operators.sync)
     kopf_ready, kopf_stop = asyncio.Event(), asyncio.Event()
     try:

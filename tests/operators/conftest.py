@@ -1,18 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An API in memory, and the smallest inventory, types and chain with a branch and a join."""
+"""An API in memory, a whole cluster, and the smallest inventory, types and chain with a branch and a join."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import hashlib
 import json
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from accelchain.api.common import API_VERSION
+from accelchain.api.crd import crds
+from accelchain_operators.kube import kinds
 from accelchain_operators.kube.client import ApiError, JsonObject, ResourceType
+from accelchain_operators.kube.connection import Connection
+from accelchain_operators.kube.http_client import HttpClient
+from accelchain_operators.localkube.server import LocalKube
+from accelchain_operators.main import run_operators
+
+DEADLINE = 20.0
+CHILDREN = (kinds.WB_FUNCTION, kinds.WB_CONNECTION, kinds.POD, kinds.CONFIG_MAP, kinds.SECRET)
 
 Call = tuple[str, str, str]
 """Verb, kind, name."""
@@ -264,3 +277,157 @@ def document() -> Callable[..., JsonObject]:
         }
 
     return make
+
+
+class Cluster:
+    """The API, its client, the operators' thread, and a worker for every pod."""
+
+    def __init__(self, api: LocalKube) -> None:
+        self.api = api
+        self.client = HttpClient(connection=Connection(api.url, api.token, ca=api.ca))
+        self._documents: dict[str, JsonObject] = {}
+        self._runners: list[web.AppRunner] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.failure: BaseException | None = None
+
+    async def start_operators(self) -> None:
+        self._stop, ready = threading.Event(), threading.Event()
+        connection = self.client.connection
+
+        def run() -> None:
+            try:
+                run_operators(lambda: HttpClient(connection=connection), self._stop, ready)
+            except BaseException as error:
+                self.failure = error
+            finally:
+                ready.set()
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+        assert await asyncio.to_thread(ready.wait, DEADLINE)
+
+    async def stop_operators(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, DEADLINE)
+            assert not self._thread.is_alive()
+
+    async def close(self) -> None:
+        await self.stop_operators()
+        await self.client.close()
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+
+    async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
+        """Wait for a condition and return its value."""
+        async with asyncio.timeout(DEADLINE):
+            while not (found := await condition()):
+                await asyncio.sleep(0.02)
+        return found
+
+    async def maybe(self, type: ResourceType, name: str, namespace: str) -> JsonObject | None:
+        try:
+            return await self.client.get(type, name, namespace)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return None
+
+    async def flow_with(self, type: str, status: str = "True", name: str = "flow", ns: str = "default") -> JsonObject:
+        async def found() -> JsonObject | None:
+            flow = await self.client.get(kinds.DATA_FLOW, name, ns)
+            conditions = (flow.get("status") or {}).get("conditions", ())
+            return flow if any((c["type"], c["status"]) == (type, status) for c in conditions) else None
+
+        flow: JsonObject = await self.until(found)
+        return flow
+
+    async def pod(self, flow: str = "flow", ns: str = "default") -> JsonObject:
+        """Wait for the worker's Pod of a flow."""
+
+        async def found() -> JsonObject | None:
+            pods, _ = await self.client.list(kinds.POD, ns, label_selector=f"accelchain.io/dataflow={flow}")
+            return pods[0] if pods else None
+
+        pod: JsonObject = await self.until(found)
+        return pod
+
+    async def run_worker(self, pod: JsonObject, ip: str, document: JsonObject) -> None:
+        """Do what a kubelet and a worker do at the start: three writes at most."""
+        ns, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+        plan = json.loads((await self.client.get(kinds.CONFIG_MAP, name, ns))["data"]["plan.json"])
+        self._documents[ip] = document
+
+        async def stream(request: web.Request) -> web.StreamResponse:
+            token = request.headers["Authorization"].removeprefix("Bearer ")
+            if hashlib.sha256(token.encode()).hexdigest() != plan["tokenSha256"]:
+                raise web.HTTPForbidden
+            response = web.StreamResponse()
+            await response.prepare(request)
+            while request.transport is not None and not request.transport.is_closing():
+                await response.write(json.dumps(self._documents[ip]).encode() + b"\n")
+                await asyncio.sleep(0.05)
+            return response
+
+        app = web.Application()
+        app.router.add_get("/stream", stream)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.TCPSite(runner, ip, 9090).start()
+        state = {"name": "worker", "state": {"running": {}}, "ready": True}
+        status = {"phase": "Running", "podIP": ip, "startTime": "2027-01-15T08:00:00Z", "containerStatuses": [state]}
+        await self._status(name, ns, status)
+
+    def say(self, ip: str, document: JsonObject) -> None:
+        self._documents[ip] = document
+
+    async def end_worker(self, pod: JsonObject, code: int, message: str = "") -> None:
+        ended = {"exitCode": code, "message": message, "finishedAt": "2027-01-15T08:00:05Z"}
+        state = {"name": "worker", "state": {"terminated": ended}, "ready": False}
+        status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [state]}
+        await self._status(pod["metadata"]["name"], pod["metadata"]["namespace"], status)
+
+    async def _status(self, name: str, ns: str, status: JsonObject) -> None:
+        await self.client.patch(kinds.POD, name, ns, {"status": status}, subresource="status")
+
+    async def left_of(self, uid: str) -> list[str]:
+        """Return what is owned by an object, by kind and name."""
+        left = []
+        for type in CHILDREN:
+            for obj in (await self.client.list(type))[0]:
+                if any(o["uid"] == uid for o in obj["metadata"].get("ownerReferences", ())):
+                    left.append(f"{type.kind} {obj['metadata']['name']}")
+        return left
+
+    async def delete_flow(self, name: str = "flow", ns: str = "default") -> None:
+        """Delete a flow, and see that nothing of it is left."""
+        flow = await self.client.get(kinds.DATA_FLOW, name, ns)
+        await self.client.delete(kinds.DATA_FLOW, name, ns)
+        uid = flow["metadata"]["uid"]
+
+        async def gone() -> bool:
+            return await self.maybe(kinds.DATA_FLOW, name, ns) is None and not await self.left_of(uid)
+
+        await self.until(gone)
+
+
+@pytest.fixture
+def make_cluster() -> Callable[[LocalKube], Cluster]:
+    """Make the operators and clients of an API that was started."""
+    return Cluster
+
+
+@pytest.fixture
+async def cluster(abstracts: list[JsonObject]) -> AsyncIterator[Cluster]:
+    api = LocalKube()
+    for obj in (*crds(), *abstracts):
+        api.put(obj)
+    await api.start()
+    one = Cluster(api)
+    await one.start_operators()
+    assert one.failure is None
+    yield one
+    await one.close()
+    await api.stop()
+    assert one.failure is None

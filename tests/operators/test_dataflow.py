@@ -23,11 +23,13 @@ from accelchain_operators.kube.events import Recorder
 from accelchain_operators.kube.store import Store
 from accelchain_operators.reconcile import schedule
 from accelchain_operators.reconcile.actions import Actions
-from accelchain_operators.reconcile.dataflow import DEADLINE_GRACE, reconcile
+from accelchain_operators.reconcile.dataflow import DEADLINE_GRACE, END_GRACE, reconcile
 from accelchain_operators.reconcile.snapshot import FlowSnapshot
 
 PLAN_SCHEMA = Path(__file__).parents[2] / "runtime/accelchain_runtime/engine/plan.schema.json"
 BEGIN = 1_800_000_000.0
+WORKER = "flow-laptop-8a2d9"
+"""The Pod of flow ``flow`` on node ``laptop``."""
 
 
 class World:
@@ -37,6 +39,7 @@ class World:
         self.kube = kube
         self.now = BEGIN
         self.documents: dict[str, JsonObject] = {}
+        self.since: dict[str, float] = {}
         self.progress_due = False
         self.conflict = ""
         self.actions = Actions()
@@ -85,6 +88,7 @@ class World:
             functions=store.owned(kinds.WB_FUNCTION, uid),
             connections=store.owned(kinds.WB_CONNECTION, uid),
             documents=self.documents,
+            phase_since=self.since,
             token="secret",
             progress_due=self.progress_due,
             conflict=self.conflict,
@@ -122,7 +126,10 @@ class World:
 
     def worker_says(self, document: JsonObject) -> None:
         assert self.pod is not None
-        self.documents[self.pod["metadata"]["uid"]] = document
+        uid = self.pod["metadata"]["uid"]
+        if self.documents.get(uid, {}).get("phase") != document["phase"]:
+            self.since[uid] = self.now
+        self.documents[uid] = document
 
     def pod_ends(self, code: int, message: str = "") -> None:
         ended = {"exitCode": code, "message": message, "finishedAt": "2027-01-15T08:00:05Z"}
@@ -167,17 +174,17 @@ async def test_an_accepted_flow_gets_its_individual_layer_plan_and_pod(world: Ca
     assert one.condition("Accepted")["status"] == one.condition("Scheduled")["status"] == "True"
     assert one.status["phase"] == "Pending"
     assert one.children() == {
-        "WBFunction": ["flow-both", "flow-in", "flow-out", "flow-soft"],
+        "WBFunction": ["flow.both", "flow.in", "flow.out", "flow.soft"],
         "WBConnection": [
-            "flow-both-frames-out-frames",
-            "flow-in-frames-both-b",
-            "flow-in-frames-soft-frames",
-            "flow-soft-frames-both-a",
+            "flow.both.frames.out.frames",
+            "flow.in.frames.both.b",
+            "flow.in.frames.soft.frames",
+            "flow.soft.frames.both.a",
         ],
-        "ConfigMap": ["flow-laptop"],
-        "Pod": ["flow-laptop"],
+        "ConfigMap": [WORKER],
+        "Pod": [WORKER],
     }
-    soft = one.kube.objects["WBFunction", "default", "flow-soft"]["spec"]
+    soft = one.kube.objects["WBFunction", "default", "flow.soft"]["spec"]
     assert (soft["device"], soft["api"], soft["implementation"], soft["nodeName"]) == (
         "cpu0",
         "opencl",
@@ -211,7 +218,7 @@ async def test_the_pod_is_restricted_holds_no_api_token_and_is_owned_by_the_flow
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     for kind in ("Pod", "Secret", "ConfigMap"):
-        (owner,) = one.kube.objects[kind, "default", "flow-laptop"]["metadata"]["ownerReferences"]
+        (owner,) = one.kube.objects[kind, "default", WORKER]["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["controller"]) == (one.flow["metadata"]["uid"], True)
 
 
@@ -272,15 +279,15 @@ async def test_a_running_worker_shows_in_the_flow_and_in_the_individual_layer(
     assert one.status["startTime"] == "2027-01-15T08:00:00Z"
     assert one.status["workers"] == [
         {
-            "pod": "flow-laptop",
+            "pod": WORKER,
             "node": "laptop",
             "address": "127.9.9.9:9090",
-            "secret": "flow-laptop",
+            "secret": WORKER,
             "live": ["/live/out.mjpeg"],
         }
     ]
-    assert one.kube.objects["WBFunction", "default", "flow-in"]["status"]["phase"] == "Running"
-    assert one.kube.objects["WBConnection", "default", "flow-in-frames-both-b"]["status"]["mechanism"] == "shared-host"
+    assert one.kube.objects["WBFunction", "default", "flow.in"]["status"]["phase"] == "Running"
+    assert one.kube.objects["WBConnection", "default", "flow.in.frames.both.b"]["status"]["mechanism"] == "shared-host"
     (watch,) = one.actions.watch_workers
     assert (watch.url, watch.token) == ("http://127.9.9.9:9090/stream", "secret")
 
@@ -318,7 +325,7 @@ async def test_a_flow_that_did_its_work_reports_results(
         "artifacts": [{"name": "film", "uri": "file:///out.mp4"}],
     }
     assert one.status["edges"][0]["mechanism"] == "shared-host", "from the stream: the message was cut"
-    assert one.kube.objects["WBFunction", "default", "flow-in"]["status"]["phase"] == "Succeeded"
+    assert one.kube.objects["WBFunction", "default", "flow.in"]["status"]["phase"] == "Succeeded"
     assert one.pod is not None, "its log can still be read"
     assert one.actions.watch_workers == ()
 
@@ -353,7 +360,7 @@ async def test_the_workers_own_reason_is_the_flows_and_names_the_field(
     assert (failed["status"], failed["reason"]) == ("True", "InvalidInput")
     assert failed["message"] == "spec.inputs.video.uri: no video stream"
     assert one.condition("Succeeded")["status"] == "False"
-    assert one.kube.objects["WBConnection", "default", "flow-in-frames-both-b"]["status"]["phase"] == "Failed"
+    assert one.kube.objects["WBConnection", "default", "flow.in.frames.both.b"]["status"]["phase"] == "Failed"
 
 
 @pytest.mark.parametrize("message", ["", "Killed", '{"phase": "Running"}', '{"phase": 3}', "[]"])
@@ -365,14 +372,14 @@ async def test_a_worker_that_dies_without_a_result_is_lost(
     await one.settle()
     failed = one.condition("Failed")
     assert (failed["status"], failed["reason"]) == ("True", "WorkerLost")
-    assert "exit code 137" in failed["message"] and "kubectl logs flow-laptop" in failed["message"]
+    assert "exit code 137" in failed["message"] and f"kubectl logs {WORKER}" in failed["message"]
 
 
 async def test_a_deleted_pod_of_a_running_flow_is_a_lost_worker(
     world: Callable[..., World], document: Callable[..., JsonObject]
 ) -> None:
     one = await started(world, document)
-    one.kube.drop(kinds.POD, "flow-laptop", "default")
+    one.kube.drop(kinds.POD, WORKER, "default")
     await one.settle()
     assert one.condition("Failed")["reason"] == "WorkerLost"
     assert one.pod is None, "no second worker"
@@ -381,7 +388,126 @@ async def test_a_deleted_pod_of_a_running_flow_is_a_lost_worker(
 async def test_a_pod_that_vanishes_before_its_worker_began_is_made_again(world: Callable[..., World]) -> None:
     one = world()
     await one.settle()
-    one.kube.drop(kinds.POD, "flow-laptop", "default")
+    one.kube.drop(kinds.POD, WORKER, "default")
+    await one.settle()
+    assert one.pod is not None
+
+
+def another_node(abstracts: list[JsonObject], name: str) -> JsonObject:
+    node: JsonObject = json.loads(json.dumps(abstracts[-1]))
+    node["metadata"] = {"name": name}
+    node["spec"]["nodeName"] = name
+    return node
+
+
+@pytest.mark.parametrize("spec_changed", [False, True])
+async def test_a_node_that_vanishes_before_the_worker_began_sends_the_flow_elsewhere(
+    world: Callable[..., World], abstracts: list[JsonObject], spec_changed: bool
+) -> None:
+    one = world()
+    await one.settle()
+    if spec_changed:
+        flow = json.loads(json.dumps(one.flow))
+        flow["spec"]["inputs"]["video"]["uri"] = "file:///other.mp4"
+        flow["metadata"]["generation"] = 2
+        one.kube.put(kinds.DATA_FLOW, flow)
+        await one.settle()
+        assert one.condition("Accepted")["reason"] == "SpecChangedAfterStart"
+    one.kube.drop(kinds.COMPUTE_RESOURCE, "laptop")
+    await one.settle()
+    assert (one.pod, one.children()["ConfigMap"], one.status["phase"]) == (None, [], "Pending")
+    assert one.condition("Scheduled")["reason"] == "NoInventory"
+    one.kube.put(kinds.COMPUTE_RESOURCE, another_node(abstracts, "desk"))
+    await one.settle()
+    assert one.plan()["node"] == "desk"
+    assert one.pod is not None and one.pod["spec"]["nodeSelector"] == {"kubernetes.io/hostname": "desk"}
+    assert {f["spec"]["nodeName"] for f in one.store.owned(kinds.WB_FUNCTION, one.flow["metadata"]["uid"])} == {"desk"}
+    uri = "file:///other.mp4" if spec_changed else "file:///in.mp4"
+    assert next(f for f in one.plan()["functions"] if f["name"] == "in")["parameters"]["uri"] == uri
+
+
+async def test_no_second_worker_begins_before_the_one_at_the_old_place_has_ended(
+    world: Callable[..., World], abstracts: list[JsonObject], document: Callable[..., JsonObject]
+) -> None:
+    one = world()
+    await one.settle()
+    one.pod_status("Running", running={})
+    pod = json.loads(json.dumps(one.pod))
+    pod["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:00Z"
+    one.kube.put(kinds.POD, pod)
+    one.kube.put(kinds.COMPUTE_RESOURCE, another_node(abstracts, "desk"))
+    one.kube.drop(kinds.COMPUTE_RESOURCE, "laptop")
+    await one.settle()
+    assert one.children()["Pod"] == [WORKER] and one.plan()["node"] == "laptop"
+    running = one.condition("Running")
+    assert (running["status"], running["reason"]) == ("False", "PlacementChanged") and WORKER in running["message"]
+    pod = json.loads(json.dumps(one.pod))
+    ended = {"exitCode": 143, "message": json.dumps(document("Failed", reason="Stopped"))}
+    pod["status"] |= {"phase": "Failed", "containerStatuses": [{"name": "worker", "state": {"terminated": ended}}]}
+    one.kube.put(kinds.POD, pod)
+    await one.settle()
+    assert one.status["phase"] == "Pending", "it was stopped, it did not fail"
+    one.kube.drop(kinds.POD, WORKER, "default")
+    await one.settle()
+    assert one.plan()["node"] == "desk" and one.children()["Pod"] != [WORKER]
+    assert one.condition("Running")["reason"] == "NotStarted"
+
+
+async def test_a_result_counts_even_if_the_node_vanished_before_it_was_seen(
+    world: Callable[..., World], document: Callable[..., JsonObject]
+) -> None:
+    one = world()
+    await one.settle()
+    one.pod_ends(0, json.dumps(document("Succeeded")))
+    one.kube.drop(kinds.COMPUTE_RESOURCE, "laptop")
+    await one.settle()
+    assert one.status["phase"] == "Succeeded"
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+async def test_a_worker_that_has_its_result_and_does_not_end_is_stopped(
+    world: Callable[..., World], document: Callable[..., JsonObject], phase: str
+) -> None:
+    one = await started(world, document)
+    one.worker_says(document(phase, frames=100, reason="" if phase == "Succeeded" else "DeviceFailed"))
+    one.now += END_GRACE - 1
+    await one.settle()
+    assert one.status["phase"] == "Running"
+    assert one.actions.requeue_after == pytest.approx(1.0)
+    one.now += 1
+    await one.settle()
+    assert one.status["phase"] == phase
+    assert one.condition(phase)["reason"] == ("Completed" if phase == "Succeeded" else "DeviceFailed")
+    assert one.status["progress"]["frames"] == 100
+    assert one.pod is None
+
+
+async def test_a_placement_that_lacks_a_function_is_completed_and_nothing_is_made_up(
+    world: Callable[..., World],
+) -> None:
+    one = world()
+    await one.settle()
+    flow = json.loads(json.dumps(one.flow))
+    lost = flow["status"]["placement"].pop()
+    one.kube.put(kinds.DATA_FLOW, flow)
+    await one.settle()
+    assert lost in one.status["placement"] and one.pod is not None
+    kept = one.kube.objects["WBFunction", "default", f"flow.{lost['function']}"]["spec"]
+    assert (kept["device"], kept["load"], kept["deviceType"]) == (lost["device"], lost["load"], lost["deviceType"])
+
+
+async def test_a_refused_flow_gives_its_devices_back(world: Callable[..., World]) -> None:
+    one = world()
+    one.actions = reconcile(one.snapshot())
+    await one.step()
+    assert one.status["placement"] and one.pod is None
+    chain = json.loads(json.dumps(one.kube.objects["FunctionChain", "default", "demo"]))
+    del chain["metadata"]["uid"]
+    one.kube.drop(kinds.FUNCTION_CHAIN, "demo", "default")
+    await one.settle()
+    assert one.status["phase"] == "Refused"
+    assert (one.condition("Scheduled")["reason"], one.status.get("placement")) == ("NotAccepted", None)
+    one.kube.put(kinds.FUNCTION_CHAIN, chain)
     await one.settle()
     assert one.pod is not None
 
@@ -416,14 +542,14 @@ async def test_individual_objects_of_a_running_flow_come_back_and_are_corrected(
     world: Callable[..., World], document: Callable[..., JsonObject]
 ) -> None:
     one = await started(world, document)
-    one.kube.drop(kinds.WB_FUNCTION, "flow-soft", "default")
-    edited = json.loads(json.dumps(one.kube.objects["WBFunction", "default", "flow-in"]))
+    one.kube.drop(kinds.WB_FUNCTION, "flow.soft", "default")
+    edited = json.loads(json.dumps(one.kube.objects["WBFunction", "default", "flow.in"]))
     edited["spec"]["device"] = "gpu9"
     one.kube.put(kinds.WB_FUNCTION, edited)
     await one.settle()
-    again = one.kube.objects["WBFunction", "default", "flow-soft"]
+    again = one.kube.objects["WBFunction", "default", "flow.soft"]
     assert (again["spec"]["device"], again["status"]["phase"]) == ("cpu0", "Running")
-    assert one.kube.objects["WBFunction", "default", "flow-in"]["spec"]["device"] == "host"
+    assert one.kube.objects["WBFunction", "default", "flow.in"]["spec"]["device"] == "host"
 
 
 async def test_a_change_of_types_or_chain_does_not_touch_what_runs(
@@ -480,7 +606,7 @@ async def test_a_flow_that_is_being_deleted_gets_nothing_any_more(world: Callabl
     flow = json.loads(json.dumps(one.flow))
     flow["metadata"]["deletionTimestamp"] = "2027-01-15T08:00:00Z"
     one.kube.put(kinds.DATA_FLOW, flow)
-    one.kube.drop(kinds.POD, "flow-laptop", "default")
+    one.kube.drop(kinds.POD, WORKER, "default")
     await one.settle()
     assert one.pod is None
 
@@ -490,16 +616,16 @@ async def test_a_name_that_is_taken_is_told_and_waited_for(world: Callable[..., 
     foreign = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "flow-laptop", "namespace": "default", "uid": "u"},
+        "metadata": {"name": WORKER, "namespace": "default", "uid": "u"},
     }
-    one.kube.objects["Pod", "default", "flow-laptop"] = {**foreign, "spec": {}}
-    with pytest.raises(NameTakenError, match="Pod flow-laptop exists and belongs to nobody") as taken:
+    one.kube.objects["Pod", "default", WORKER] = {**foreign, "spec": {}}
+    with pytest.raises(NameTakenError, match=f"Pod {WORKER} exists and belongs to nobody") as taken:
         await one.settle()
     one.conflict = str(taken.value)
     with pytest.raises(NameTakenError):
         await one.settle()
     assert one.condition("Running")["reason"] == "NameTaken"
-    del one.kube.objects["Pod", "default", "flow-laptop"]
+    del one.kube.objects["Pod", "default", WORKER]
     one.conflict = ""
     await one.settle()
     assert one.pod is not None and one.condition("Running")["reason"] == "NotStarted"
@@ -508,9 +634,9 @@ async def test_a_name_that_is_taken_is_told_and_waited_for(world: Callable[..., 
 async def test_a_secret_that_was_lost_is_made_anew_together_with_the_plan(world: Callable[..., World]) -> None:
     one = world()
     await one.settle()
-    one.kube.drop(kinds.POD, "flow-laptop", "default")
-    one.kube.drop(kinds.SECRET, "flow-laptop", "default")
-    config_map = json.loads(json.dumps(one.kube.objects["ConfigMap", "default", "flow-laptop"]))
+    one.kube.drop(kinds.POD, WORKER, "default")
+    one.kube.drop(kinds.SECRET, WORKER, "default")
+    config_map = json.loads(json.dumps(one.kube.objects["ConfigMap", "default", WORKER]))
     config_map["data"]["plan.json"] = json.dumps({**one.plan(), "tokenSha256": "of-a-token-that-is-gone"})
     one.kube.put(kinds.CONFIG_MAP, config_map)
     await one.settle()
@@ -523,9 +649,10 @@ async def test_flows_of_any_name_get_children_with_valid_names(world: Callable[.
     one = world(name=name)
     await one.settle()
     for names in one.children().values():
-        assert names and all(len(n) <= 63 and n.replace("-", "").isalnum() for n in names)
+        assert names and all(len(n) <= 253 for n in names)
+    assert one.pod is not None and len(one.pod["metadata"]["name"]) <= 63
     assert len(one.children()["WBFunction"]) == 4
-    assert all(len(value) <= 63 for value in one.pod["metadata"]["labels"].values())  # type: ignore[index]
+    assert all(len(value) <= 63 for value in one.pod["metadata"]["labels"].values())
 
 
 async def test_five_functions_and_their_end_take_few_writes(
@@ -606,7 +733,7 @@ def test_whatever_happens_the_operators_come_to_rest_and_an_end_stays(
                 edited["spec"]["mechanisms"] = ["peer-copy"]
                 kube.put(kinds.WB_CONNECTION, edited)
             case "config map deleted" if one.children()["ConfigMap"]:
-                kube.drop(kinds.CONFIG_MAP, "flow-laptop", "default")
+                kube.drop(kinds.CONFIG_MAP, WORKER, "default")
             case "spec changed":
                 flow = json.loads(json.dumps(one.flow))
                 flow["metadata"]["generation"] += 1

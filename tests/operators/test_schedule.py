@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 
 from accelchain_operators.reconcile.actions import Actions
-from accelchain_operators.reconcile.schedule import ScheduleSnapshot, reconcile
+from accelchain_operators.reconcile.schedule import MESSAGE_PERIOD, ScheduleSnapshot, reconcile
 
 API = "accelchain.io/v1alpha1"
 
@@ -194,10 +195,35 @@ def test_a_spec_that_was_changed_and_accepted_before_the_start_is_decided_anew()
     assert (condition["observedGeneration"], placement[0]["load"]) == (2, 0.2)
 
 
+def test_a_chain_that_was_changed_and_accepted_again_before_the_start_is_decided_anew():
+    after = settle(snapshot(flow("a", rate=None)))
+    more = {"name": "more", "type": "copy", "version": "1.0.0"}
+    changed = named(after, "a")
+    changed["spec"]["chain"]["functions"].append({"name": "more", "type": "copy"})  # as if it were a chainRef
+    changed["status"]["chain"]["functions"].append(more)
+    _, placement = statuses(reconcile(after))["a"]
+    assert [entry["function"] for entry in placement] == ["make", "more"]
+
+
 def test_a_flow_whose_type_was_deleted_after_it_was_accepted_is_left_to_the_dataflow_controller():
     other = function_type("other")
     written = statuses(reconcile(snapshot(flow("a"), types=[other])))
     assert written == {}
+
+
+def test_messages_of_flows_that_wait_follow_when_they_are_due_and_not_with_every_change():
+    resources = [node(maxFunctions=3)]
+    first, second = flow("first", rate=None, age=5), flow("second", rate=None, age=4)
+    third, large = flow("third", rate=None, age=3), flow("large", rate=None, age=2)
+    after = settle(snapshot(first, second, third, large, resources=resources))
+    assert "0 of 3 are free" in named(after, "large")["status"]["conditions"][-1]["message"]
+    named(after, "third")["metadata"]["deletionTimestamp"] = "2030-01-01T01:00:00Z"
+    named(after, "large")["spec"]["chain"]["functions"].append({"name": "more", "type": "copy"})
+    assert reconcile(replace(after, messages_due=False)) == Actions((), MESSAGE_PERIOD)
+    condition, _ = statuses(reconcile(after))["large"]
+    assert "needs 2, 1 of 3 are free" in condition["message"]
+    named(after, "second")["metadata"]["deletionTimestamp"] = "2030-01-01T01:00:00Z"
+    assert statuses(reconcile(replace(after, messages_due=False)))["large"][0]["status"] == "True"
 
 
 def test_one_flow_that_does_not_fit_the_model_does_not_stop_the_others():

@@ -58,7 +58,7 @@ async def worker(unused_tcp_port: int) -> AsyncIterator[Worker]:
 @pytest.fixture
 async def streams() -> AsyncIterator[tuple[Streams, list[str]]]:
     news: list[str] = []
-    one = Streams(news.append)
+    one = Streams(news.append, lambda: 7.0)
     yield one, news
     await one.close()
 
@@ -79,6 +79,7 @@ async def test_the_latest_document_is_kept_and_a_new_phase_is_news(
     one.want("flow", [worker.watch])
     await until(lambda: one.documents(["pod-uid"]).get("pod-uid", {}).get("frames") == 2)
     assert news == ["flow", "flow"]
+    assert one.phase_since(["pod-uid", "another"]) == {"pod-uid": 7.0}
     assert worker.tokens == ["Bearer secret"]
 
 
@@ -123,4 +124,4 @@ async def test_a_pod_that_is_gone_leaves_no_document(worker: Worker, streams: tu
     await until(lambda: "pod-uid" in one.documents(["pod-uid"]))
     one.want("flow", [])
     one.forget("pod-uid")
-    assert one.documents(["pod-uid"]) == {}
+    assert one.documents(["pod-uid"]) == one.phase_since(["pod-uid"]) == {}

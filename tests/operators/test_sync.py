@@ -73,6 +73,7 @@ async def test_a_pod_that_was_deleted_while_kopf_listed_again_is_no_ghost() -> N
         before = lists.asked["pods"]
         for _ in range(100):
             sync.event(POD, None, pod("a", 5))  # kopf after a 410: it never tells of b
+            sync.relist(POD)
         assert [p["metadata"]["name"] for p in store.all(POD)] == ["a", "b"]
         await asyncio.sleep(2)
         assert [p["metadata"]["name"] for p in store.all(POD)] == ["a"]

@@ -17,17 +17,21 @@ Plan = Callable[..., Document]
 
 @st.composite
 def chains(draw: st.DrawFn) -> tuple[list[Any], list[Any], int]:
-    """A random DAG: one source, up to five functions that each join up to three earlier ones, sinks at loose ends."""
+    """A random DAG: a source, up to six functions that join up to three earlier ones or run on a device, and sinks."""
     frames = draw(st.integers(0, 9))
     speed = st.sampled_from([0.0, 0.0, 0.0005, 0.002])
     functions: list[Any] = [("f0", "count-source", {"frames": frames, "sleep": draw(speed)})]
     connections: list[Any] = []
     loose = ["f0"]
-    for number in range(1, draw(st.integers(1, 5)) + 1):
+    for number in range(1, draw(st.integers(1, 6)) + 1):
         name = f"f{number}"
-        sources = draw(st.lists(st.integers(0, number - 1), min_size=1, max_size=3, unique=True))
-        functions.append((name, "merge", {"sleep": draw(speed)}))
-        for port, source in zip("abc", sources, strict=False):
+        on_device = draw(st.booleans())
+        sources = draw(st.lists(st.integers(0, number - 1), min_size=1, max_size=1 if on_device else 3, unique=True))
+        if on_device:
+            functions.append((name, "increment-kernel", {"step": 0}, "cpu0"))
+        else:
+            functions.append((name, "merge", {"sleep": draw(speed)}))
+        for port, source in zip(["frames"] if on_device else "abc", sources, strict=False):
             connections.append((f"f{source}.frames {name}.{port}", {"slots": draw(st.integers(2, 5))}))
             if f"f{source}" in loose:
                 loose.remove(f"f{source}")
@@ -38,7 +42,7 @@ def chains(draw: st.DrawFn) -> tuple[list[Any], list[Any], int]:
     return draw(st.permutations(functions)), draw(st.permutations(connections)), frames
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chains())
 def test_every_sink_sees_every_frame_once_and_in_order(
     run_plan: Run, make_plan: Plan, chain: tuple[list[Any], list[Any], int]
@@ -159,7 +163,11 @@ def test_latency_shows_on_its_edge_and_on_no_other(run_plan: Run, make_plan: Pla
 def test_a_failure_names_the_function(run_plan: Run, make_plan: Plan, where: str) -> None:
     document = run_plan(
         make_plan(
-            [("x", "count-source", {"frames": -1 if where == "enqueue" else 5}), ("bad", "fail", {"where": where}), ("sink", "collect")],
+            [
+                ("x", "count-source", {"frames": -1 if where == "enqueue" else 5}),
+                ("bad", "fail", {"where": where}),
+                ("sink", "collect"),
+            ],
             ["x.frames bad.frames", "bad.frames sink.frames"],
         )
     )
@@ -199,7 +207,11 @@ def test_a_failed_run_leaves_no_unfinished_file(run_plan: Run, make_plan: Plan, 
     ("functions", "connections", "message"),
     [
         ([("x", "no-such")], [], "x: this worker has no function no-such."),
-        ([("x", "count-source", {"frames": "many"})], [], "x: parameter frames is 'many'; give a value of type integer."),
+        (
+            [("x", "count-source", {"frames": "many"})],
+            [],
+            "x: parameter frames is 'many'; give a value of type integer.",
+        ),
         ([("x", "count-source", {"fps": 1})], [], "x: unknown parameter fps"),
         ([("x", "count-source"), ("s", "collect")], [], "Input s.frames is not connected."),
         ([("x", "count-source"), ("s", "collect")], ["x.film s.frames"], "x has no port film in outputs"),

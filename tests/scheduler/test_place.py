@@ -6,10 +6,11 @@ from __future__ import annotations
 import pytest
 
 from accelchain.api.scheduling_strategy import SchedulingStrategy
+from accelchain.chain.lineage import LineageError
 from accelchain_operators.scheduler.demand import quantity_bytes
 from accelchain_operators.scheduler.inventory import Inventory
 from accelchain_operators.scheduler.place import Request, place
-from accelchain_operators.scheduler.strategy import DEFAULT_MAX_STEPS, Strategy, StrategyError
+from accelchain_operators.scheduler.strategy import DEFAULT_MAX_STEPS, Strategy
 
 
 @pytest.fixture
@@ -222,9 +223,9 @@ def test_a_strategy_inherits_what_it_does_not_say():
 
 def test_a_strategy_that_is_missing_or_extends_itself_is_refused():
     known = {"a": strategy_resource("a", extends={"name": "b"}), "b": strategy_resource("b", extends={"name": "a"})}
-    with pytest.raises(StrategyError, match=r"a extends itself \(a → b → a\)"):
+    with pytest.raises(LineageError, match=r"in a circle \(a → b → a\)"):
         Strategy.resolve("a", known)
-    with pytest.raises(StrategyError, match="c, which d extends, does not exist"):
+    with pytest.raises(LineageError, match="no SchedulingStrategy 'c', which 'd' extends"):
         Strategy.resolve("d", {"d": strategy_resource("d", extends={"name": "c"})})
 
 

@@ -7,7 +7,6 @@ import asyncio
 import copy
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
 from accelchain_operators.kube.compare import would_change
@@ -15,17 +14,13 @@ from accelchain_operators.kube.events import Recorder
 from accelchain_operators.kube.kinds import BY_KIND, WATCHED
 from accelchain_operators.kube.store import Store, controller_uid
 from accelchain_operators.reconcile.actions import Action, Actions, Apply, ApplyStatus, CreateOnce, Delete, Event
+from accelchain_operators.reconcile.status import rfc3339
 
 logger = logging.getLogger(__name__)
 
 
 class NameTakenError(Exception):
     """An object that we want to write exists and is not ours."""
-
-
-def rfc3339(seconds: float) -> str:
-    """Return a time (seconds since 1970) as Kubernetes writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Applier:

@@ -39,6 +39,11 @@ class ApiError(Exception):
         self.message = message
         self.retry_after = retry_after
 
+    @property
+    def transient(self) -> bool:
+        """Whether the same call may succeed later: no answer (code 0), too many requests, a server in trouble."""
+        return self.code in (0, 429) or self.code >= 500
+
 
 class KubeClient(Protocol):
     """The Kubernetes API. Every call raises ``ApiError`` (409, 410, 422 …); 429 and 5xx are retried before that."""

@@ -12,11 +12,20 @@ from accelchain_operators.kube.applier import Applier, NameTakenError
 from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient
 from accelchain_operators.kube.store import Store, controller_uid
 from accelchain_operators.kube.streams import Streams
-from accelchain_operators.reconcile.dataflow import PROGRESS_PERIOD, needs_worker, reconcile
+from accelchain_operators.kube.sync import Sync
+from accelchain_operators.reconcile.dataflow import PROGRESS_PERIOD, needs_worker, reconcile, refuses
 from accelchain_operators.reconcile.names import worker_name
 from accelchain_operators.reconcile.snapshot import FlowSnapshot
 
 MANAGER = "accelchain-dataflow"
+REFERENCED = (
+    kinds.FUNCTION_CHAIN,
+    kinds.FUNCTION_TYPE,
+    kinds.CONNECTION_TYPE,
+    kinds.SCHEDULING_STRATEGY,
+    kinds.COMPUTE_RESOURCE,
+)
+"""What a flow is checked against."""
 
 FlowKey = tuple[str, str]
 """Namespace and name."""
@@ -30,6 +39,7 @@ class Flows:
     Args:
         client: The API, asked for a flow's Secret (which is not watched).
         store: The cache.
+        sync: Lists what is in doubt.
         streams: The workers' documents.
         applier: Does what the reconciler wants.
         worker_image: Image of worker pods.
@@ -40,6 +50,7 @@ class Flows:
         self,
         client: KubeClient,
         store: Store,
+        sync: Sync,
         streams: Streams,
         applier: Applier,
         worker_image: str,
@@ -47,6 +58,7 @@ class Flows:
     ) -> None:
         self._client = client
         self._store = store
+        self._sync = sync
         self._streams = streams
         self._applier = applier
         self._worker_image = worker_image
@@ -61,8 +73,15 @@ class Flows:
         if flow is None:
             self._forget(key)
             return None
-        snapshot = self._snapshot(key, flow, await self._token(key, flow) if needs_worker(flow) else "")
+        token = await self._token(key, flow) if needs_worker(flow) else ""
+        snapshot = self._snapshot(key, flow, token)
         actions = reconcile(snapshot)
+        if refuses(flow, actions):
+            # Every kind has a watch of its own: a flow may be seen before the chain that was created before it. People
+            # take a refusal for final, so the API is asked before it is said.
+            await self._sync.refresh(*REFERENCED)
+            snapshot = self._snapshot(key, flow, token)
+            actions = reconcile(snapshot)
         self._streams.want(key, actions.watch_workers)
         try:
             await self._applier.run(actions, MANAGER)
@@ -84,6 +103,7 @@ class Flows:
     def _snapshot(self, key: FlowKey, flow: JsonObject, token: str) -> FlowSnapshot:
         store, uid, now = self._store, flow["metadata"]["uid"], self._clock()
         pods = store.owned(kinds.POD, uid)
+        pod_uids = [pod["metadata"]["uid"] for pod in pods]
         return FlowSnapshot(
             flow=flow,
             now=now,
@@ -96,7 +116,8 @@ class Flows:
             config_maps=store.owned(kinds.CONFIG_MAP, uid),
             functions=store.owned(kinds.WB_FUNCTION, uid),
             connections=store.owned(kinds.WB_CONNECTION, uid),
-            documents=self._streams.documents([pod["metadata"]["uid"] for pod in pods]),
+            documents=self._streams.documents(pod_uids),
+            phase_since=self._streams.phase_since(pod_uids),
             token=token,
             worker_image=self._worker_image,
             # Half a second early counts: the timer that asks is as exact as a busy loop allows.

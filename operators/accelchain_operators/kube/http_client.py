@@ -250,7 +250,7 @@ class HttpClient:
                     failure = await _failure(response)
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
                 failure = _unreachable(self.connection.server, error)
-            if attempt == ATTEMPTS or not (failure.code in (0, 429) or failure.code >= 500):
+            if attempt == ATTEMPTS or not failure.transient:
                 break
             pause = (
                 failure.retry_after if failure.retry_after is not None else 0.1 * 2**attempt * random.uniform(0.5, 1)

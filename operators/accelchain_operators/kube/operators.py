@@ -41,11 +41,12 @@ class Operators:
         instance = os.environ.get("POD_NAME") or socket.gethostname()
         recorder = Recorder(client, instance, time.time)
         self._applier = Applier(client, self.store, recorder, self.sync.relist, time.time)
-        self._streams = Streams(lambda key: self._flows.queue.add(key))
-        flows = Flows(client, self.store, self._streams, self._applier, worker_image, time.time)
+        self._streams = Streams(lambda key: self._flows.queue.add(key), time.time)
+        flows = Flows(client, self.store, self.sync, self._streams, self._applier, worker_image, time.time)
         self._flows: Controller[FlowKey] = Controller(MANAGER, flows.work, workers=8)
         self._chains: Controller[FlowKey] = Controller(f"{CHAIN_MANAGER} chains", self._chain)
         self._types: Controller[str] = Controller(f"{CHAIN_MANAGER} types", self._type)
+        self._messages_told = 0.0
         # One key: a placement is decided with all flows in view.
         self._schedule: Controller[str] = Controller(SCHEDULER_MANAGER, self._place, workers=1)
         self._dispatch = Dispatch(
@@ -82,7 +83,8 @@ class Operators:
         return await self._apply(actions, CHAIN_MANAGER)
 
     async def _place(self, _key: str) -> float | None:
-        store = self.store
+        store, now = self.store, time.time()
+        messages_due = now - self._messages_told >= schedule.MESSAGE_PERIOD
         actions = schedule.reconcile(
             schedule.ScheduleSnapshot(
                 flows=store.all(kinds.DATA_FLOW),
@@ -91,8 +93,11 @@ class Operators:
                 connection_types=store.all(kinds.CONNECTION_TYPE),
                 strategies=store.all(kinds.SCHEDULING_STRATEGY),
                 resources=store.all(kinds.COMPUTE_RESOURCE),
+                messages_due=messages_due,
             )
         )
+        if messages_due and actions.stages:
+            self._messages_told = now
         return await self._apply(actions, SCHEDULER_MANAGER)
 
     async def _apply(self, actions: Actions, manager: str) -> float | None:

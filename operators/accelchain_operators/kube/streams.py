@@ -28,17 +28,24 @@ class Streams:
 
     Args:
         on_news: Called with the key that wants the worker when its first document arrives and when its phase changes.
+        clock: Seconds since 1970.
     """
 
-    def __init__(self, on_news: Callable[[Any], None]) -> None:
+    def __init__(self, on_news: Callable[[Any], None], clock: Callable[[], float]) -> None:
         self._on_news = on_news
+        self._clock = clock
         self._documents: dict[str, JsonObject] = {}
+        self._phase_since: dict[str, float] = {}
         self._tasks: dict[Hashable, dict[str, asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     def documents(self, pod_uids: Sequence[str]) -> Mapping[str, JsonObject]:
         """Return the latest document of each of these pods that has sent one."""
         return {uid: self._documents[uid] for uid in pod_uids if uid in self._documents}
+
+    def phase_since(self, pod_uids: Sequence[str]) -> Mapping[str, float]:
+        """Return when the phase of each of these pods' documents was first heard of (seconds since 1970)."""
+        return {uid: self._phase_since[uid] for uid in pod_uids if uid in self._phase_since}
 
     def want(self, key: Hashable, watches: Sequence[WorkerWatch]) -> None:
         """Follow exactly these workers for this key."""
@@ -55,6 +62,7 @@ class Streams:
     def forget(self, pod_uid: str) -> None:
         """Drop a pod's document: the pod is gone, and so is who asks for it."""
         self._documents.pop(pod_uid, None)
+        self._phase_since.pop(pod_uid, None)
 
     async def close(self) -> None:
         """End all tasks and give connections back."""
@@ -75,6 +83,7 @@ class Streams:
                     before = self._documents.get(watch.pod_uid)
                     self._documents[watch.pod_uid] = document
                     if before is None or before.get("phase") != document.get("phase"):
+                        self._phase_since[watch.pod_uid] = self._clock()
                         self._on_news(key)
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 # Expected while a worker starts and after it ended; its result comes by the termination message.

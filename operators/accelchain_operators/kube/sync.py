@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keeps the store true to the API by lists of our own.
 
-kopf re-lists after a watch was lost (410) but never tells of what was deleted meanwhile, nor that it re-listed. So
-everything is listed once at the start, once more when kopf's watches stand, then every few minutes; and a kind at
-once when kopf hands out objects as listed ones again, or when a write meets an object that is gone. Only reads.
+kopf re-lists after a watch was lost (410) but never tells of what was deleted meanwhile. So everything is listed once
+at the start, once more when kopf's watches stand, then every few minutes; and a kind half a second after kopf listed
+it (``transport.login`` hears of that), or after a write met an object that is gone. Only reads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 SECOND_LIST = 5.0
 PERIOD = 300.0
 SETTLE = 0.5
-"""Seconds that a kind waits for its list, so that a thousand re-listed objects cause one."""
+"""Seconds that a kind waits for its list, so that many reasons cause one list."""
 
 
 class Sync:
@@ -54,14 +54,20 @@ class Sync:
             self._store.remove(type, obj)
             return
         self._store.put(type, obj)
-        if event is None:
-            self.relist(type)
 
     def relist(self, type: ResourceType) -> None:
         """Have a kind listed soon."""
         if type in WATCHED:
             self._wanted.add(type)
             self._wake.set()
+
+    async def refresh(self, *types: ResourceType) -> None:
+        """List kinds now.
+
+        Raises:
+            ApiError: the API refuses or does not answer.
+        """
+        await asyncio.gather(*(self._list(type) for type in types))
 
     async def run(self) -> None:
         """List again, on demand and now and then, until cancelled."""

@@ -6,16 +6,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import kopf
 
+from accelchain_operators.kube.client import ResourceType
 from accelchain_operators.kube.connection import Connection
 from accelchain_operators.kube.kinds import WATCHED
 
-STOP_TIMEOUT = 5.0
-"""Seconds that kopf gets to end by itself."""
+STOP_TIMEOUT = 1.0
+"""Seconds that kopf gets to end by itself: stopped while it still starts, it would wait 5 s for hung requests."""
 
 
 def settings() -> kopf.OperatorSettings:
@@ -35,18 +38,40 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
-def login(connection: Connection) -> Callable[..., kopf.ConnectionInfo]:
-    """Return a login handler for the connection that our own client has. kopf asks again after a 401."""
+def login(
+    connection: Connection, on_list: Callable[[ResourceType], None]
+) -> Callable[..., Awaitable[kopf.AiohttpSession | None]]:
+    """Return a login handler for the connection that our own client has. kopf asks again only after a 401.
 
-    def log_in(**_: Any) -> kopf.ConnectionInfo:
-        return kopf.ConnectionInfo(
-            server=connection.server,
-            token=connection.current_token() or None,
-            ca_data=connection.ca or None,
-            insecure=connection.insecure,
-            certificate_data=connection.client_certificate or None,
-            private_key_data=connection.client_key or None,
-            default_namespace=connection.namespace,
+    Args:
+        connection: Where the API is and who we are.
+        on_list: Told of the kind after each list that kopf made: at its start, and after a watch was lost (410). kopf
+            itself tells nothing of it, and an empty list shows in no event.
+    """
+    tried: set[str] = set()
+    paths = {f"/{type.api_version}/{type.plural}": type for type in WATCHED}
+
+    async def request_ended(_session: Any, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        if params.method == "GET" and "watch" not in params.url.query:
+            found = next((type for path, type in paths.items() if params.url.path.endswith(path)), None)
+            if found is not None:
+                on_list(found)
+
+    async def log_in(**_: Any) -> kopf.AiohttpSession | None:
+        context, token = connection.ssl_context(), connection.current_token()
+        if token in tried:
+            return None  # kopf ends then, and so do we: better than to ask for ever
+        tried.add(token)
+        trace = aiohttp.TraceConfig()
+        trace.on_request_end.append(request_ended)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=True if context is None else context),
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            trace_configs=[trace],
+        )
+        # kopf closes the session.
+        return kopf.AiohttpSession(
+            server=connection.server, default_namespace=connection.namespace, aiohttp_session=session
         )
 
     return log_in

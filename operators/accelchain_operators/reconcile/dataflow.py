@@ -2,31 +2,42 @@
 """What a DataFlow needs next. Pure: a snapshot in, actions out; the same snapshot gives the same actions.
 
 A flow passes three stretches. Until its plan exists (a ConfigMap), the spec is validated again and again and may be
-changed. From then on the plan is what runs: chain, types and spec may change without effect. After its end nothing
-is touched any more, so that logs and the individual layer can be read until the DataFlow is deleted.
+changed. From then on the plan is what runs: chain, types and spec may change without effect; only a placement that
+differs from the plan (a device vanished before the flow ran) sends the flow back to the first stretch. After its end
+nothing is touched any more, so that logs and the individual layer can be read until the DataFlow is deleted.
 """
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
-from accelchain.api import ComputeResource, ConnectionType, DataFlow, FunctionChain, FunctionType, SchedulingStrategy
+from accelchain.api import ComputeResource, DataFlow
 from accelchain.api.data_flow import FunctionPlacement
-from accelchain.chain.resolve import ChainError, check_devices, resolve_flow
-from accelchain.chain.resolved import Problem, ResolvedFlow
+from accelchain.chain.resolve import check_devices
+from accelchain.chain.resolved import ResolvedFlow
 from accelchain_operators.reconcile import status as states
-from accelchain_operators.reconcile.actions import Action, Actions, CreateOnce, Delete, Event, JsonObject, ObjectRef
-from accelchain_operators.reconcile.document import WorkerDocument, merged, parse_document
+from accelchain_operators.reconcile.actions import (
+    Action,
+    Actions,
+    ApplyStatus,
+    CreateOnce,
+    Delete,
+    Event,
+    JsonObject,
+    ObjectRef,
+)
+from accelchain_operators.reconcile.catalog import Catalog, Resolution
+from accelchain_operators.reconcile.ending import document_of, ended, finish, finish_reported, has_result
 from accelchain_operators.reconcile.individual import individual_layer, individual_statuses
-from accelchain_operators.reconcile.models import parse, parse_valid, problems_of
+from accelchain_operators.reconcile.models import parse, parse_valid
 from accelchain_operators.reconcile.plan_document import build_plan, plan_config_map, plan_of, token_digest
-from accelchain_operators.reconcile.pod import PodEnd, pod_end, pod_problem, token_secret, worker_pod, worker_watch
+from accelchain_operators.reconcile.pod import pod_end, pod_problem, token_secret, worker_pod, worker_watch
 from accelchain_operators.reconcile.snapshot import FlowSnapshot
 
 PROGRESS_PERIOD = 10.0
 """Seconds between two writes of a running flow's figures."""
 DEADLINE_GRACE = 15.0
 """Seconds that a worker gets to notice its deadline by itself, before its Pod is deleted."""
+END_GRACE = 30.0
+"""Seconds that a worker which has reported its result gets to end, before its Pod is deleted."""
 
 
 def is_finished(flow: JsonObject) -> bool:
@@ -37,6 +48,17 @@ def is_finished(flow: JsonObject) -> bool:
 def needs_worker(flow: JsonObject) -> bool:
     """Tell whether a snapshot of this flow needs the worker's token."""
     return states.is_true(flow, "Scheduled") and not is_finished(flow) and "deletionTimestamp" not in flow["metadata"]
+
+
+def refuses(flow: JsonObject, actions: Actions) -> bool:
+    """Tell whether actions refuse a flow that was not refused before."""
+    if states.condition_of(flow, "Accepted").get("status") == "False":
+        return False
+    return any(
+        isinstance(action, ApplyStatus) and states.condition_of(action.obj, "Accepted").get("status") == "False"
+        for stage in actions.stages
+        for action in stage
+    )
 
 
 def reconcile(snapshot: FlowSnapshot) -> Actions:
@@ -77,25 +99,15 @@ def _before_the_plan(snapshot: FlowSnapshot) -> Actions:
     return Actions((*_conflict(snapshot), *start))
 
 
-def _validate(snapshot: FlowSnapshot) -> ResolvedFlow | tuple[Problem, ...]:
+def _validate(snapshot: FlowSnapshot) -> Resolution:
     """Return the flow with everything resolved, or why it can't be run."""
-    try:
-        flow = parse(DataFlow, snapshot.flow)
-        resolved = resolve_flow(
-            flow,
-            chains={c.metadata.name: c for c in parse_valid(FunctionChain, snapshot.chains)},
-            types=parse_valid(FunctionType, snapshot.types),
-            connection_types={c.metadata.name: c for c in parse_valid(ConnectionType, snapshot.connection_types)},
-            strategies={s.metadata.name: s for s in parse_valid(SchedulingStrategy, snapshot.strategies)},
-        )
-    except ValidationError as error:
-        return (Problem("InvalidParameter", "spec", problems_of(error)),)
-    except ChainError as error:
-        return error.problems
-    inventory = parse_valid(ComputeResource, snapshot.resources)
+    catalog = Catalog(snapshot.chains, snapshot.types, snapshot.connection_types, snapshot.strategies)
+    resolved = catalog.resolve(snapshot.flow)
     # A flow that has its place keeps it: a node that is away for a moment does not refuse it.
-    if inventory and not states.is_true(snapshot.flow, "Scheduled") and (found := check_devices(resolved, inventory)):
-        return found
+    if isinstance(resolved, ResolvedFlow) and not states.is_true(snapshot.flow, "Scheduled"):
+        inventory = parse_valid(ComputeResource, snapshot.resources)
+        if inventory and (found := check_devices(resolved, inventory)):
+            return found
     return resolved
 
 
@@ -126,31 +138,62 @@ def _conflict(snapshot: FlowSnapshot) -> tuple[tuple[Action, ...], ...]:
 def _with_plan(snapshot: FlowSnapshot, plan: JsonObject) -> Actions:
     flow = snapshot.flow
     pod = next(iter(snapshot.pods), None)
+    document = None if pod is None else document_of(snapshot.documents.get(pod["metadata"]["uid"]), plan)
+    end = None if pod is None else pod_end(pod)
+    if not _is_placed_so(flow, plan) and not has_result(pod, end, document, plan):
+        return _start_anew(snapshot, plan)
     if pod is None:
         return _without_pod(snapshot, plan)
-    document = _document(snapshot.documents.get(pod["metadata"]["uid"]), plan)
-    if end := pod_end(pod):
-        return _ended(snapshot, plan, pod, end, document)
+    if end is not None:
+        return ended(snapshot, plan, pod, end, document)
     deadline = _deadline(plan, pod)
     if deadline is not None and snapshot.now >= deadline:
         message = f"the flow ran longer than {plan['deadlineSeconds']:g} s (spec.activeDeadlineSeconds)"
-        return _finish(snapshot, plan, document, "DeadlineExceeded", message, states.rfc3339(snapshot.now))
+        return finish(snapshot, plan, document, "DeadlineExceeded", message, states.rfc3339(snapshot.now))
+    times = [] if deadline is None else [deadline]
+    if document is not None and document.final:
+        reported = snapshot.phase_since.get(pod["metadata"]["uid"], snapshot.now)
+        if snapshot.now >= reported + END_GRACE:
+            warning = f"the worker did not end within {END_GRACE:g} s of its result: its Pod is deleted"
+            return finish_reported(snapshot, plan, document, states.rfc3339(reported), [warning])
+        times.append(reported + END_GRACE)
     stages: list[tuple[Action, ...]] = [_layer(flow, plan)]
-    requeue = None if deadline is None else deadline - snapshot.now
     if document is not None and document.phase != "Starting":
         layer = (*snapshot.functions, *snapshot.connections)
         stages.append(individual_statuses(flow, plan, layer, "Running", document))
         begins = not states.is_true(flow, "Running")
         due = begins or snapshot.progress_due
         status = states.running(flow, pod, document) if due else states.own_status(flow)
-        requeue = PROGRESS_PERIOD if requeue is None else min(requeue, PROGRESS_PERIOD)
+        times.append(snapshot.now + PROGRESS_PERIOD)
     elif states.is_true(flow, "Running"):
         status = states.own_status(flow)  # the operators began anew and have not heard of the worker yet
     else:
         status = states.not_running(flow, *(pod_problem(pod) or ("", "")))
     states.note_changed_spec(flow, status)
     stages.append((states.apply_status(flow, status),))
+    requeue = min(times) - snapshot.now if times else None
     return Actions(tuple(stages), requeue, worker_watch(pod, snapshot.token))
+
+
+def _is_placed_so(flow: JsonObject, plan: JsonObject) -> bool:
+    """Tell whether the placement is still the one that the plan was made from."""
+    planned = {f["name"]: (plan["node"], f["device"], f["implementation"]) for f in plan["functions"]}
+    placement = (flow.get("status") or {}).get("placement") or ()
+    return planned == {p["function"]: (p["node"], p["device"], p["implementation"]) for p in placement}
+
+
+def _start_anew(snapshot: FlowSnapshot, plan: JsonObject) -> Actions:
+    """Give up the plan. Its Pods go first: nothing of the old place may run when the next plan is made."""
+    flow = snapshot.flow
+    if snapshot.pods:
+        names = ", ".join(pod["metadata"]["name"] for pod in snapshot.pods)
+        message = f"placed on {plan['node']} before, and no longer: waits until Pod {names} has ended"
+        obsolete = [pod for pod in snapshot.pods if "deletionTimestamp" not in pod["metadata"]]
+    else:
+        message = f"placed on {plan['node']} before, and no longer: the plan is made anew"
+        obsolete = list(snapshot.config_maps)
+    deletes = tuple(Delete(ObjectRef.of(obj), obj["metadata"]["uid"]) for obj in obsolete)
+    return Actions(((states.apply_status(flow, states.withdrawn(flow, message)),), deletes))
 
 
 def _without_pod(snapshot: FlowSnapshot, plan: JsonObject) -> Actions:
@@ -158,7 +201,7 @@ def _without_pod(snapshot: FlowSnapshot, plan: JsonObject) -> Actions:
     flow = snapshot.flow
     if (flow.get("status") or {}).get("workers"):
         message = "the worker's Pod was deleted before the flow ended"
-        return _finish(snapshot, plan, None, "WorkerLost", message, states.rfc3339(snapshot.now))
+        return finish(snapshot, plan, None, "WorkerLost", message, states.rfc3339(snapshot.now))
     if plan["tokenSha256"] != token_digest(snapshot.token):
         # The Secret was deleted, and its token is lost: this plan opens to nobody. Make both anew.
         config_map = snapshot.config_maps[0]
@@ -176,67 +219,7 @@ def _deadline(plan: JsonObject, pod: JsonObject) -> float | None:
     return float(states.seconds_of(started) + plan["deadlineSeconds"] + DEADLINE_GRACE)
 
 
-def _ended(
-    snapshot: FlowSnapshot, plan: JsonObject, pod: JsonObject, end: PodEnd, last: WorkerDocument | None
-) -> Actions:
-    """Read the end from the termination message; a stream that was cut loses nothing."""
-    completion = end.finished_at or states.rfc3339(snapshot.now)
-    final = _document(end.message, plan)
-    if final is None or not final.final:
-        final = last if last is not None and last.final else None
-    if final is None:
-        code = f" with exit code {end.exit_code}" if end.exit_code is not None else ""
-        why = f" ({end.explanation})" if end.explanation else ""
-        message = f"the worker ended{code} without a result{why}; see: kubectl logs {pod['metadata']['name']}"
-        return _finish(snapshot, plan, last, "WorkerLost", message, completion)
-    final = merged(final, last)
-    if final.phase == "Succeeded":
-        warnings = [] if not end.exit_code else [f"the worker ended with exit code {end.exit_code} after its work"]
-        return _finish(snapshot, plan, final, "", "", completion, warnings)
-    message = final.message or "the worker gave no message"
-    if final.parameter and not message.startswith(final.parameter):
-        message = f"{final.parameter}: {message}"
-    return _finish(snapshot, plan, final, final.reason or "FunctionFailed", message, completion)
-
-
-def _finish(
-    snapshot: FlowSnapshot,
-    plan: JsonObject,
-    document: WorkerDocument | None,
-    reason: str,
-    message: str,
-    completion: str,
-    warnings: list[str] | None = None,
-) -> Actions:
-    """Write the end: first of the individual layer, then of the flow, since a finished flow is not looked at again."""
-    flow = snapshot.flow
-    if reason or document is None:
-        status = states.failed(flow, completion, document, reason, message)
-        event = Event(flow, reason, message, warning=True)
-    else:
-        status = states.succeeded(flow, completion, document, warnings or [])
-        event = Event(flow, "Succeeded", f"{document.frames} frames")
-    states.note_changed_spec(flow, status)
-    layer = (*snapshot.functions, *snapshot.connections)
-    last = individual_statuses(flow, plan, layer, status["phase"], document)
-    return Actions((last, (states.apply_status(flow, status),), (event,)))
-
-
-def _document(value: JsonObject | str | None, plan: JsonObject) -> WorkerDocument | None:
-    """Return a worker's document without edges that the plan does not have: the API would refuse the whole status."""
-    document = parse_document(value)
-    if document is None:
-        return None
-    known = {
-        (f"{c['from']['function']}.{c['from']['port']}", f"{c['to']['function']}.{c['to']['port']}")
-        for c in plan["connections"]
-    }
-    return document.model_copy(update={"edges": tuple(e for e in document.edges if (e.source, e.target) in known)})
-
-
 def _after_the_end(snapshot: FlowSnapshot) -> Actions:
-    """Only a worker that overran its deadline is stopped; everything else stays for people to read."""
-    if states.condition_of(snapshot.flow, "Failed").get("reason") != "DeadlineExceeded":
-        return Actions()
+    """A worker that overran its deadline, or does not end, is stopped; everything else stays for people to read."""
     late = [p for p in snapshot.pods if pod_end(p) is None and "deletionTimestamp" not in p["metadata"]]
     return Actions((tuple(Delete(ObjectRef.of(p), p["metadata"]["uid"]) for p in late),)) if late else Actions()

@@ -8,29 +8,22 @@ from collections.abc import Mapping, Sequence
 from accelchain.api.common import API_VERSION
 from accelchain_operators.reconcile.actions import Apply, ApplyStatus, JsonObject
 from accelchain_operators.reconcile.document import WorkerDocument
-from accelchain_operators.reconcile.names import child_metadata, child_name
-
-
-def function_name(flow: JsonObject, function: str) -> str:
-    """Return the name of a function's WBFunction."""
-    return child_name(flow["metadata"]["name"], function)
-
-
-def connection_name(flow: JsonObject, connection: JsonObject) -> str:
-    """Return the name of the WBConnection of an edge of the plan."""
-    source, target = connection["from"], connection["to"]
-    parts = source["function"], source["port"], target["function"], target["port"]
-    return child_name(flow["metadata"]["name"], *parts)
+from accelchain_operators.reconcile.names import child_metadata, connection_name, function_name
 
 
 def individual_layer(flow: JsonObject, plan: JsonObject, placement: Sequence[JsonObject]) -> tuple[Apply, ...]:
     """Return the intent for every object of the layer.
 
     Made from the plan, not from chain and types: those may change while the flow runs, the plan does not.
+
+    Args:
+        flow: The owner.
+        plan: What runs.
+        placement: Where: the scheduler's answer that the plan was made from, an entry for every function.
     """
     where = {entry["function"]: entry for entry in placement}
     return (
-        *(Apply(_function(flow, plan, function, where.get(function["name"], {}))) for function in plan["functions"]),
+        *(Apply(_function(flow, plan, function, where[function["name"]])) for function in plan["functions"]),
         *(Apply(_connection(flow, plan, connection)) for connection in plan["connections"]),
     )
 
@@ -50,9 +43,9 @@ def _function(flow: JsonObject, plan: JsonObject, function: JsonObject, entry: J
             "implementation": function["implementation"],
             "nodeName": plan["node"],
             "device": function["device"],
-            "deviceType": entry.get("deviceType", "cpu"),
+            "deviceType": entry["deviceType"],
             "api": devices[function["device"]]["api"],
-            "load": entry.get("load", 0.0),
+            "load": entry["load"],
             "parameters": function["parameters"],
         },
     }

@@ -36,7 +36,7 @@ def parse(model: type[Model], obj: JsonObject) -> Model:
         if len(_parsed) > REMEMBERED:
             _parsed.popitem(last=False)
     if isinstance(found, ValidationError):
-        raise found
+        raise found.with_traceback(None)  # or each raise would make the one that is remembered longer
     assert isinstance(found, model)
     return found
 

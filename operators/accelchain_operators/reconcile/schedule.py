@@ -6,24 +6,26 @@ placement. Decisions go by age, then by namespace and name. There is no queue be
 that fit go first, and so a large flow can wait for long where small ones keep coming.
 
 A placement counts as taken until its flow is finished or being deleted. As long as the flow does not run it is decided
-anew where a device of it has vanished, or where the spec was changed and accepted again. A running flow keeps what it
-has.
+anew where a device of it has vanished, or where spec or chain were changed and accepted again, and taken back where the
+flow is refused by now. A running flow keeps what it has.
+
+What a waiting flow lacks changes with every flow that begins or ends. Its message follows that when ``messages_due``
+(at most once in MESSAGE_PERIOD), or n waiting flows would be written n times.
 
 The field manager of this reconciler owns the condition Scheduled and the placement, nothing else of the status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
-from accelchain.api import ComputeResource, ConnectionType, DataFlow, FunctionChain, FunctionType, SchedulingStrategy
+from accelchain.api import ComputeResource, DataFlow
 from accelchain.api.data_flow import FunctionPlacement
-from accelchain.chain.resolve import ChainError, resolve_flow
+from accelchain.chain.resolved import ResolvedFlow
 from accelchain_operators.reconcile import status as states
 from accelchain_operators.reconcile.actions import Actions, ApplyStatus, JsonObject
+from accelchain_operators.reconcile.catalog import Catalog
 from accelchain_operators.reconcile.models import parse, parse_valid
 from accelchain_operators.scheduler.demand import quantity_bytes
 from accelchain_operators.scheduler.inventory import Inventory
@@ -31,6 +33,10 @@ from accelchain_operators.scheduler.place import Decision, Request, place
 from accelchain_operators.scheduler.strategy import Strategy
 
 Objects = tuple[JsonObject, ...]
+
+MESSAGE_PERIOD = 10.0
+"""Seconds between two updates of the messages of flows that wait."""
+NOT_ACCEPTED = "the flow is refused (see Accepted), and its devices are free for others"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class ScheduleSnapshot:
     connection_types: Objects = ()
     strategies: Objects = ()
     resources: Objects = ()
+    messages_due: bool = True
+    """Whether messages may be written where nothing but the message changed."""
 
 
 def reconcile(snapshot: ScheduleSnapshot) -> Actions:
@@ -51,25 +59,27 @@ def reconcile(snapshot: ScheduleSnapshot) -> Actions:
     devices = {(resource.spec.node_name, device.name) for resource in resources for device in resource.spec.devices}
     flows = [flow for flow in snapshot.flows if not _is_over(flow)]
     undecided = sorted((flow for flow in flows if _needs_decision(flow, devices)), key=_age)
-    if not undecided:
+    refused = [flow for flow in flows if _placement(flow) and _is_refused(flow)]
+    if not undecided and not refused:
         return Actions()
-    catalog = _Catalog(snapshot)
-    open_keys = {_key(flow) for flow in undecided}
-    taken = [entry for flow in flows if _key(flow) not in open_keys for entry in catalog.taken(flow)]
+    catalog = Catalog(snapshot.chains, snapshot.types, snapshot.connection_types, snapshot.strategies)
+    open_keys = {_key(flow) for flow in (*undecided, *refused)}
+    held = _Held(catalog)
+    taken = [entry for flow in flows if _key(flow) not in open_keys for entry in held.by(flow)]
     inventory = Inventory.of(resources, [placement for placement, _ in taken], [memory for _, memory in taken])
-    requests: list[Request] = []
-    for flow in undecided:
-        try:
-            requests.append(catalog.request(flow))
-        except (ChainError, ValidationError):
-            continue  # it, or what it names, changed after it was accepted: the dataflow controller refuses it
+    requests = [request for flow in undecided if (request := _request(flow, catalog)) is not None]
     decisions = {decision.key: decision for decision in place(requests, inventory)}
-    writes = tuple(
-        _write(flow, decisions[_key(flow)])
-        for flow in undecided
-        if _key(flow) in decisions and not _says(flow, decisions[_key(flow)])
-    )
-    return Actions((writes,)) if writes else Actions()
+    decisions |= {_key(flow): Decision(_key(flow), (), "NotAccepted", NOT_ACCEPTED) for flow in refused}
+    changed = [
+        (flow, decision)
+        for flow in (*undecided, *refused)
+        if (decision := decisions.get(_key(flow))) is not None and not _says(flow, decision)
+    ]
+    due = [
+        (flow, decision) for flow, decision in changed if snapshot.messages_due or not _says(flow, decision, "message")
+    ]
+    later = MESSAGE_PERIOD if len(due) < len(changed) else None
+    return Actions((tuple(_write(flow, decision) for flow, decision in due),) if due else (), later)
 
 
 def _key(flow: JsonObject) -> str:
@@ -90,55 +100,54 @@ def _placement(flow: JsonObject) -> list[JsonObject]:
     return (flow.get("status") or {}).get("placement") or []
 
 
+def _is_refused(flow: JsonObject) -> bool:
+    return bool(states.condition_of(flow, "Accepted").get("status") == "False")
+
+
 def _needs_decision(flow: JsonObject, devices: set[tuple[str, str]]) -> bool:
     """Tell whether a flow that is not over is to be placed, for the first time or again."""
-    generation = flow["metadata"]["generation"]
-    if not states.is_true(flow, "Accepted") or states.accepted_generation(flow) != generation:
+    if not states.is_true(flow, "Accepted"):
         return False
+    generation = flow["metadata"]["generation"]
+    current = bool(states.accepted_generation(flow) == generation)
     placement = _placement(flow)
     if not placement:
-        return True
+        return current
     if states.is_true(flow, "Running"):
         return False
-    vanished = any((entry["node"], entry["device"]) not in devices for entry in placement)
-    return vanished or states.condition_of(flow, "Scheduled").get("observedGeneration", generation) != generation
+    if any((entry["node"], entry["device"]) not in devices for entry in placement):
+        return True  # a change of the spec that came after the plan is accepted once that plan is given up
+    if not current:
+        return False
+    accepted = {function["name"] for function in ((flow["status"].get("chain") or {}).get("functions") or ())}
+    if accepted != {entry["function"] for entry in placement}:
+        return True  # the FunctionChain was changed, and accepted again without a change of the flow
+    return bool(states.condition_of(flow, "Scheduled").get("observedGeneration", generation) != generation)
 
 
-class _Catalog:
-    """What flows refer to."""
+def _request(flow: JsonObject, catalog: Catalog) -> Request | None:
+    """Return what the flow asks for; None: it, or what it names, changed after it was accepted.
 
-    def __init__(self, snapshot: ScheduleSnapshot) -> None:
-        self._types = parse_valid(FunctionType, snapshot.types)
-        self._connection_types = {c.metadata.name: c for c in parse_valid(ConnectionType, snapshot.connection_types)}
-        self._strategies = {s.metadata.name: s for s in parse_valid(SchedulingStrategy, snapshot.strategies)}
-        self._chains: dict[str, dict[str, FunctionChain]] = {}
-        for chain in parse_valid(FunctionChain, snapshot.chains):
-            self._chains.setdefault(chain.metadata.namespace or "", {})[chain.metadata.name] = chain
-        self._memory: Mapping[tuple[str, str, str], int] = {
+    The dataflow controller refuses it then.
+    """
+    resolved = catalog.resolve(flow)
+    if not isinstance(resolved, ResolvedFlow):
+        return None
+    strategy = parse(DataFlow, flow).spec.strategy_ref
+    return Request(_key(flow), resolved, Strategy.resolve(strategy.name if strategy else None, catalog.strategies))
+
+
+class _Held:
+    """What flows hold of devices."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._memory = {
             (type_.function, type_.spec.version, implementation.name): quantity_bytes(implementation.memory)
-            for type_ in reversed(self._types)
+            for type_ in reversed(catalog.types)
             for implementation in type_.spec.implementations
         }
 
-    def request(self, flow: JsonObject) -> Request:
-        """Return what the flow asks for.
-
-        Raises:
-            ChainError: it would not be accepted any more (its strategy's line is checked there, too).
-            pydantic.ValidationError: it does not fit the model any more.
-        """
-        model = parse(DataFlow, flow)
-        resolved = resolve_flow(
-            model,
-            chains=self._chains.get(flow["metadata"]["namespace"], {}),
-            types=self._types,
-            connection_types=self._connection_types,
-            strategies=self._strategies,
-        )
-        name = model.spec.strategy_ref.name if model.spec.strategy_ref else None
-        return Request(_key(flow), resolved, Strategy.resolve(name, self._strategies))
-
-    def taken(self, flow: JsonObject) -> Iterator[tuple[FunctionPlacement, int]]:
+    def by(self, flow: JsonObject) -> Iterator[tuple[FunctionPlacement, int]]:
         """Yield each placement of a flow with the bytes that it holds of its device.
 
         A function whose type is gone, or has another version by now, counts with its load and its place only.
@@ -161,10 +170,10 @@ def _condition(flow: JsonObject, decision: Decision) -> JsonObject:
     }
 
 
-def _says(flow: JsonObject, decision: Decision) -> bool:
-    """Tell whether the flow's status says this already."""
+def _says(flow: JsonObject, decision: Decision, but: str = "") -> bool:
+    """Tell whether the flow's status says this already, one field of the condition left aside."""
     old = states.condition_of(flow, "Scheduled")
-    same = {**old, **_condition(flow, decision)} == old
+    same = all(old.get(field) == value for field, value in _condition(flow, decision).items() if field != but)
     return same and _placement(flow) == [entry.to_dict() for entry in decision.placement]
 
 

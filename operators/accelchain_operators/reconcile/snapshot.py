@@ -32,6 +32,8 @@ class FlowSnapshot:
     connections: Objects = ()
     documents: Mapping[str, JsonObject] = field(default_factory=dict)
     """The latest document of each worker, by the uid of its pod."""
+    phase_since: Mapping[str, float] = field(default_factory=dict)
+    """When the phase of each of these documents was first heard of (seconds since 1970)."""
     token: str = ""
     """What the worker's Secret holds, or a fresh random token where there is no Secret yet."""
     worker_image: str = "accelchain-worker"

@@ -141,6 +141,16 @@ def not_running(flow: JsonObject, reason: str, message: str) -> JsonObject:
     return status
 
 
+def withdrawn(flow: JsonObject, message: str) -> JsonObject:
+    """Return the status of a flow that gives up its plan, since it was placed anew or lost its place."""
+    status = own_status(flow)
+    for field in ("workers", "startTime", "progress", "edges", "warnings"):
+        status.pop(field, None)
+    status["phase"] = "Pending"
+    set_condition(status, "Running", "False", "PlacementChanged", message, accepted_generation(flow))
+    return status
+
+
 def note_changed_spec(flow: JsonObject, status: JsonObject) -> None:
     """Say in Accepted that a spec which was changed after the start has no effect, as a Job's template has none."""
     before, now = accepted_generation(flow), flow["metadata"]["generation"]

@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from accelchain.api.scheduling_strategy import FILTERS, SchedulingStrategy, SchedulingStrategySpec
+from accelchain.api.scheduling_strategy import FILTERS, SchedulingStrategy
+from accelchain.chain.lineage import lineage
 
 LOAD_NS = 1_000_000
 """A whole device's load."""
@@ -34,10 +35,6 @@ CPU_NS = 1_000_000
 """A CPU in place of an accelerator."""
 DEFAULT_SCORES: Mapping[str, float] = {"Links": 1.0, "Load": 1.0, "Packing": 0.0, "Preference": 1.0}
 DEFAULT_MAX_STEPS = 20_000
-
-
-class StrategyError(ValueError):
-    """A strategy that does not exist, or that inherits from itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +56,11 @@ class Strategy:
         """Return the strategy of that name with all that it inherits; None: the default.
 
         Raises:
-            StrategyError: it or an ancestor is missing, or the inheritance is a circle.
+            LineageError: it or an ancestor is missing, or the inheritance is a circle.
         """
-        lineage = _lineage(name, strategies)
-        scores = next((spec.scores for spec in lineage if spec.scores is not None), None)
-        filters = next((spec.filters for spec in lineage if spec.filters is not None), FILTERS)
+        specs = [strategy.spec for strategy in lineage(name, strategies)]
+        scores = next((spec.scores for spec in specs if spec.scores is not None), None)
+        filters = next((spec.filters for spec in specs if spec.filters is not None), FILTERS)
         weights = DEFAULT_SCORES if scores is None else {score.name: score.weight for score in scores}
         return cls(
             links=weights.get("Links", 0.0),
@@ -71,29 +68,10 @@ class Strategy:
             packing=weights.get("Packing", 0.0),
             preference=weights.get("Preference", 0.0),
             memory="Memory" in filters,
-            candidates=next((spec.candidates for spec in lineage if spec.candidates is not None), None),
-            max_steps=next((spec.max_steps for spec in lineage if spec.max_steps is not None), DEFAULT_MAX_STEPS),
+            candidates=next((spec.candidates for spec in specs if spec.candidates is not None), None),
+            max_steps=next((spec.max_steps for spec in specs if spec.max_steps is not None), DEFAULT_MAX_STEPS),
         )
 
 
 DEFAULT = Strategy()
 """What holds where a flow names no strategy."""
-
-
-def _lineage(name: str | None, strategies: Mapping[str, SchedulingStrategy]) -> list[SchedulingStrategySpec]:
-    """Return the specs from the strategy to its eldest ancestor."""
-    seen: list[str] = []
-    lineage: list[SchedulingStrategySpec] = []
-    while name is not None:
-        if name in seen:
-            raise StrategyError(
-                f"SchedulingStrategy {name} extends itself ({' → '.join([*seen, name])}): end the circle"
-            )
-        if name not in strategies:
-            heir = f", which {seen[-1]} extends," if seen else ""
-            raise StrategyError(f"SchedulingStrategy {name}{heir} does not exist: create it or name another")
-        seen.append(name)
-        spec = strategies[name].spec
-        lineage.append(spec)
-        name = spec.extends.name if spec.extends else None
-    return lineage

@@ -35,6 +35,6 @@ def choose(name: str, known: Iterable[str]) -> str:
     if close := difflib.get_close_matches(name, names, n=1, cutoff=0.6):
         return f"did you mean '{close[0]}'?"
     if not names:
-        return "there is none."
+        return "there is none yet; create one first."
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f"choose from: {shown}."

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from accelchain.api.data_flow import DataFlowSpec, PlacementRule
 from accelchain.api.scheduling_strategy import SchedulingStrategy
 from accelchain.chain.functions import Draft
+from accelchain.chain.lineage import LineageError, lineage
 from accelchain.chain.problems import Problems, choose
 from accelchain.chain.resolved import is_supported
 from accelchain.chain.template import Template
@@ -44,27 +45,14 @@ def check_lineage(spec: DataFlowSpec, strategies: Mapping[str, SchedulingStrateg
     """Check that the flow's strategy and all that it extends exist, and that the line ends."""
     if spec.strategy_ref is None:
         return
-    path, name = "spec.strategyRef.name", spec.strategy_ref.name
-    line: list[str] = []
-    while True:
-        if name in line:
-            circle = " → ".join([*line[line.index(name) :], name])
-            problems.add(
-                "InvalidParameter", path, f"SchedulingStrategies extend one another in a circle ({circle}): end it."
-            )
-            return
-        strategy = strategies.get(name)
-        if strategy is None:
-            heir = f", which '{line[-1]}' extends" if line else ""
-            problems.add(
-                "InvalidParameter", path, f"there is no SchedulingStrategy '{name}'{heir}: {choose(name, strategies)}"
-            )
-            return
+    path = "spec.strategyRef.name"
+    try:
+        line = lineage(spec.strategy_ref.name, strategies)
+    except LineageError as error:
+        problems.add("InvalidParameter", path, str(error))
+        return
+    for strategy in line:
         check_strategy(strategy, path, problems)
-        line.append(name)
-        if strategy.spec.extends is None:
-            return
-        name = strategy.spec.extends.name
 
 
 def rules_for(spec: DataFlowSpec, function: str) -> tuple[PlacementRule, ...]:

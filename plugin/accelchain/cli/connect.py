@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,17 +15,15 @@ import aiohttp
 import click
 
 from accelchain.cli.errors import Refused, RunFailed
+from accelchain.cli.interrupt import interruptible
+from accelchain.cli.state import kubeconfig_path, state_folder, up_runs
 from accelchain_operators.kube.client import ApiError, KubeClient
 from accelchain_operators.kube.connection import ConfigError
 from accelchain_operators.kube.http_client import HttpClient
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def state_folder() -> Path:
-    """Return the folder that ``accelchain up`` keeps its kubeconfig in."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "accelchain"
+_REFUSALS = (400, 404, 409, 422)
+"""Answers that blame what was asked for: the input is wrong."""
 
 
 def cluster_options(command: F) -> F:
@@ -50,15 +48,20 @@ def kubeconfig_of(kubeconfig: str | None, context: str | None) -> Path:
         if not path.is_file():
             raise Refused(f"{path}: there is no such kubeconfig; name one with --kubeconfig.")
         return path
-    path = state_folder() / "kubeconfig"
-    if not path.is_file():
+    folder = state_folder()
+    path = kubeconfig_path(folder)
+    if not path.is_file() or not up_runs(folder):
         raise Refused("no cluster: start one with accelchain up, or name one with --kubeconfig or --context.")
     return path
 
 
 @asynccontextmanager
 async def connected(kubeconfig: str | None, context: str | None) -> AsyncIterator[KubeClient]:
-    """Yield a client for the cluster that the options choose."""
+    """Yield a client for the cluster that the options choose.
+
+    Raises:
+        Refused: there is no such kubeconfig, or it can't be used.
+    """
     path = kubeconfig_of(kubeconfig, context)
     try:
         client = HttpClient.from_kubeconfig(path, context)
@@ -70,21 +73,20 @@ async def connected(kubeconfig: str | None, context: str | None) -> AsyncIterato
         await client.close()
 
 
-def run_async(command: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-    """Make a click command of a coroutine function; API errors become one sentence."""
+def run_async(command: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+    """Make a click command of a coroutine function: interruptible, and API errors become one sentence."""
 
     @functools.wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        async def main() -> Any:
-            return await command(*args, **kwargs)
-
         try:
-            return asyncio.run(main())
+            return asyncio.run(interruptible(command(*args, **kwargs)))
         except ApiError as error:
-            if error.code in (400, 404, 422):
+            if error.code in _REFUSALS:
                 raise Refused(error.message) from None
-            raise RunFailed(f"the cluster answered: {error.message}") from None
-        except aiohttp.ClientConnectionError as error:
-            raise RunFailed(f"no connection to the cluster ({error}); is accelchain up running?") from None
+            if error.code == 0:
+                raise RunFailed(f"{error.message}; is the cluster running?") from None
+            raise RunFailed(f"the cluster answered {error.code}: {error.message}") from None
+        except aiohttp.ClientError as error:
+            raise RunFailed(f"no connection to the cluster ({error}); is it running?") from None
 
     return wrapper

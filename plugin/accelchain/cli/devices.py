@@ -11,6 +11,7 @@ import click
 
 from accelchain.cli.describe import columns
 from accelchain.cli.errors import RunFailed
+from accelchain.cli.terminal import out
 
 _DEADLINE = 60.0
 
@@ -21,7 +22,7 @@ def inventory() -> dict[str, object]:
     Raises:
         RunFailed: the drivers could not be asked.
     """
-    command = [sys.executable, "-m", "accelchain_runtime.devices"]
+    command = [sys.executable, "-P", "-m", "accelchain_runtime.devices"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE, check=False)
     except subprocess.TimeoutExpired:
@@ -38,7 +39,7 @@ def devices(as_json: bool) -> None:
     """List this machine's devices as the scheduler sees them."""
     found = inventory()
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        out(json.dumps(found, indent=2))
         return
     rows = [["NAME", "TYPE", "API", "UNITS", "MEMORY", "MODEL"]]
     listed = found["devices"]
@@ -48,4 +49,4 @@ def devices(as_json: bool) -> None:
         rows.append(
             [device["name"], device["type"], device["api"], str(device["computeUnits"]), memory, device["model"]]
         )
-    click.echo("\n".join(columns(rows)))
+    out("\n".join(columns(rows)))

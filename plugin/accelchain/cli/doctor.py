@@ -16,6 +16,7 @@ import click
 from accelchain.cli.devices import inventory
 from accelchain.cli.errors import FAILED, SUCCEEDED, RunFailed
 from accelchain.cli.installed import function_types
+from accelchain.cli.terminal import out
 
 _LEAST_FREE = 200 * 2**20
 """Bytes on disk that caches and results of the demo need."""
@@ -74,11 +75,11 @@ def doctor() -> int:
     code = SUCCEEDED
     for check in CHECKS:
         try:
-            click.echo(f"ok    {check()}")
+            out(f"ok    {check()}")
         except click.ClickException as error:
-            click.echo(f"FAIL  {error.message}")
+            out(f"FAIL  {error.message}")
             code = FAILED
         except OSError as error:
-            click.echo(f"FAIL  {error}")
+            out(f"FAIL  {error}")
             code = FAILED
     return code

@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import click
 
-SUCCEEDED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+SUCCEEDED, FAILED, REFUSED = 0, 1, 2
 
 
 class Refused(click.ClickException):

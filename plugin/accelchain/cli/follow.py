@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -20,12 +21,20 @@ from accelchain_operators.kube.kinds import DATA_FLOW, POD, SECRET, WB_CONNECTIO
 JsonObject = dict[str, Any]
 _STREAM_INTERVAL = 0.25
 """Seconds between two documents of the worker."""
+_PAUSE = 0.1
+"""Seconds before a lost watch begins anew."""
+_STANDING = ("UnknownDevice", "RateUnreachable")
+"""Refusals that do not depend on what else was created a moment ago."""
+
+log = logging.getLogger(__name__)
 
 
 class Follower:
     """Fills a record and tells a display about it."""
 
-    def __init__(self, client: KubeClient, record: RunRecord, display: Display, started: float) -> None:
+    def __init__(
+        self, client: KubeClient, record: RunRecord, display: Display, started: float, patience: float = 0.0
+    ) -> None:
         """Follow the flow that ``record`` names.
 
         Args:
@@ -33,12 +42,16 @@ class Follower:
             record: what is filled.
             display: who is told.
             started: ``time.monotonic()`` of the run's begin: all seconds count from here.
+            patience: seconds that a refusal must stand to be the end. Operators may see the flow before what was
+                created with it, and take their refusal back when they see that too.
         """
         self._client = client
         self._record = record
         self._display = display
         self._started = started
+        self._patience = patience
         self._uid = ""
+        self._waiting = ""
         self._ended = asyncio.Event()
         self._deleted = False
 
@@ -49,8 +62,7 @@ class Follower:
             self._display.appeared(appearance)
         if obj["kind"] == "DataFlow":
             self._uid = obj["metadata"]["uid"]
-            if self._record.end:
-                self._ended.set()
+            self._look()
 
     async def until_end(self, timeout: float | None = None) -> bool:
         """Return when the flow has ended; False if it was deleted by somebody.
@@ -60,22 +72,37 @@ class Follower:
             ApiError: the API refuses us.
         """
         kinds = (DATA_FLOW, WB_FUNCTION, WB_CONNECTION, POD)
-        tasks = [asyncio.create_task(self._watch(kind)) for kind in kinds]
-        tasks.append(asyncio.create_task(self._figures()))
+        watches = [asyncio.create_task(self._watch(kind)) for kind in kinds]
         ended = asyncio.create_task(self._ended.wait())
+        figures = asyncio.create_task(self._figures())
         try:
             async with asyncio.timeout(timeout):
-                done, _ = await asyncio.wait([ended, *tasks[:-1]], return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait([ended, figures, *watches], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in (ended, *tasks):
+            for task in (ended, figures, *watches):
                 task.cancel()
-            await asyncio.gather(ended, *tasks, return_exceptions=True)
+            await asyncio.gather(ended, figures, *watches, return_exceptions=True)
         return not self._deleted
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
+
+    def _look(self) -> None:
+        """Tell what holds the flow up, and see whether this is the end."""
+        waiting, self._waiting = self._waiting, self._record.waiting
+        if self._waiting and self._waiting != waiting:
+            self._display.say(f"{self._seconds():6.2f} s  waiting: {self._waiting}")
+        end = self._record.end
+        if end and end["type"] == "Accepted" and end["reason"] not in _STANDING and self._patience:
+            asyncio.get_running_loop().call_later(self._patience, self._settle)
+        elif end:
+            self._ended.set()
+
+    def _settle(self) -> None:
+        if self._record.end:
+            self._ended.set()
 
     async def _watch(self, kind: ResourceType) -> None:
         async for event in list_and_watch(self._client, kind, self._record.namespace):
@@ -96,9 +123,9 @@ class Follower:
             if worker and worker.get("address"):
                 try:
                     await self._read_stream(worker)
-                except (aiohttp.ClientError, OSError, ApiError, ValueError):
-                    pass  # the worker is not up yet, or gone: the watch tells which
-            await asyncio.sleep(0.05)
+                except (aiohttp.ClientError, OSError, ApiError, ValueError) as error:
+                    log.info("the worker's figures: %r", error)  # it is not up yet, or gone: the watch tells which
+            await asyncio.sleep(_PAUSE)
 
     async def _read_stream(self, worker: JsonObject) -> None:
         secret = await self._client.get(SECRET, worker["secret"], self._record.namespace)
@@ -124,16 +151,36 @@ def owned_by(obj: JsonObject, uid: str) -> bool:
     return any(owner["uid"] == uid for owner in obj["metadata"].get("ownerReferences", ()))
 
 
-async def list_and_watch(client: KubeClient, kind: ResourceType, namespace: str | None) -> AsyncIterator[WatchEvent]:
-    """Yield the objects that are there as ADDED, then their changes, for ever; a lost watch begins anew."""
+async def list_and_watch(
+    client: KubeClient, kind: ResourceType, namespace: str | None
+) -> AsyncGenerator[WatchEvent, None]:
+    """Yield the objects that are there as ADDED, then their changes, for ever.
+
+    A lost watch begins anew; what was deleted meanwhile comes as DELETED.
+
+    Raises:
+        ApiError: the API refuses us, or does not answer for long.
+    """
+    known: dict[str, JsonObject] = {}
     while True:
         objects, version = await client.list(kind, namespace)
+        present = {obj["metadata"]["uid"]: obj for obj in objects}
+        for uid in known.keys() - present.keys():
+            yield WatchEvent("DELETED", known[uid])
         for obj in objects:
             yield WatchEvent("ADDED", obj)
+        known = present
         try:
             async for event in client.watch(kind, namespace, resource_version=version):
-                if event.type != "BOOKMARK":
-                    yield event
+                if event.type == "BOOKMARK":
+                    continue
+                uid = event.object["metadata"]["uid"]
+                if event.type == "DELETED":
+                    known.pop(uid, None)
+                else:
+                    known[uid] = event.object
+                yield event
         except ApiError as error:
-            if error.code != 410:
+            if error.code not in (0, 410):
                 raise
+        await asyncio.sleep(_PAUSE)

@@ -6,18 +6,20 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from pydantic import ValidationError
 
 from accelchain.api import ConnectionType, DataFlow, FunctionChain, FunctionType, Resource, SchedulingStrategy
-from accelchain.chain.document import DocumentError, load_documents
+from accelchain.chain.document import DocumentError, field_path, load_documents
 from accelchain.chain.resolve import ChainError, resolve_flow
 from accelchain.chain.resolved import ResolvedFlow
 from accelchain.cli.errors import Refused
+from accelchain.cli.known import Known
 
 R = TypeVar("R", bound=Resource)
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:")
@@ -35,6 +37,19 @@ class Job:
         """Return the file's resources of one kind."""
         return [r for r in self.resources if isinstance(r, kind)]
 
+    def namespace(self, wanted: str | None) -> str:
+        """Return the namespace to run in: the one wanted, else the file's, else ``default``.
+
+        Raises:
+            Refused: the file's resources name another one, or several.
+        """
+        named = {r.metadata.namespace for r in (*self.resources, self.flow) if r.namespaced and r.metadata.namespace}
+        if len(named | ({wanted} if wanted else set())) > 1:
+            given = f"--namespace says {wanted}, " if wanted else ""
+            names = ", ".join(sorted(map(str, named)))
+            raise Refused(f"metadata.namespace: {given}the file says {names}; all must be one.")
+        return wanted or (named.pop() if named else None) or "default"
+
     def objects(self, namespace: str) -> list[dict[str, Any]]:
         """Return the Kubernetes objects to create, the DataFlow last."""
         objects = []
@@ -42,7 +57,7 @@ class Job:
             obj = resource.to_dict()
             obj.update(apiVersion=resource.api_version, kind=type(resource).kind_name)
             if resource.namespaced:
-                obj["metadata"].setdefault("namespace", namespace)
+                obj["metadata"]["namespace"] = namespace
             objects.append(obj)
         return objects
 
@@ -68,8 +83,6 @@ def read_job(file: str, parameters: Sequence[str] = (), inputs: Sequence[str] = 
     if len(flows) != 1:
         raise Refused(f"{file}: holds {len(flows)} DataFlows; give a file with exactly one.")
     flow = flows[0].model_copy(deep=True)
-    if not flow.metadata.name:
-        raise Refused(f"{file}: metadata.name: the DataFlow has no name; give it one.")
     for name, address in (*flow.spec.inputs.items(), *flow.spec.outputs.items()):
         address.uri = absolute(address.uri, base, f"{file}: {name}")
     declared = _declared_types(flow, resources)
@@ -79,26 +92,28 @@ def read_job(file: str, parameters: Sequence[str] = (), inputs: Sequence[str] = 
     for option, field, pairs in (("--input", "inputs", inputs), ("--output", "outputs", outputs)):
         for name, value in _pairs(pairs, option):
             spec.setdefault(field, {})[name] = {"uri": absolute(value, Path.cwd(), f"{option} {name}")}
-    flow.spec = type(flow.spec).model_validate(spec)
-    flow.metadata.model_fields_set.discard("namespace")
+    try:
+        flow.spec = type(flow.spec).model_validate(spec)
+    except ValidationError as error:  # the file's part was valid: it is a name of the command line
+        first = error.errors()[0]
+        raise Refused(f"spec.{field_path(first['loc'])}: {first['msg']}.") from None
     return Job(flow, tuple(r for r in resources if r is not flows[0]))
 
 
-def check_job(job: Job, installed: Iterable[FunctionType]) -> ResolvedFlow:
-    """Validate the job as the operators would, before anything is started.
+def check_job(job: Job, known: Known) -> ResolvedFlow:
+    """Validate the job as the operators would, before anything is started; what the file holds goes first.
 
     Raises:
         Refused: with one sentence for every problem.
     """
-    types = {(t.function, t.spec.version): t for t in installed}
-    types.update({(t.function, t.spec.version): t for t in job.of_kind(FunctionType)})
+    types = {(t.function, t.spec.version): t for t in (*known.types, *job.of_kind(FunctionType))}
     try:
         return resolve_flow(
             job.flow,
-            chains=_by_name(job.of_kind(FunctionChain)),
+            chains=_by_name((*known.chains, *job.of_kind(FunctionChain))),
             types=list(types.values()),
-            connection_types=_by_name(job.of_kind(ConnectionType)),
-            strategies=_by_name(job.of_kind(SchedulingStrategy)),
+            connection_types=_by_name((*known.connection_types, *job.of_kind(ConnectionType))),
+            strategies=_by_name((*known.strategies, *job.of_kind(SchedulingStrategy))),
         )
     except ChainError as error:
         raise Refused("\nError: ".join(map(str, error.problems))) from None
@@ -118,10 +133,10 @@ def absolute(address: str, base: Path, what: str) -> str:
 
 
 def _read(file: str) -> tuple[str, Path]:
-    if file == "-":
-        return sys.stdin.read(), Path.cwd()
     path = Path(file)
     try:
+        if file == "-":
+            return sys.stdin.buffer.read().decode("utf-8"), Path.cwd()
         return path.read_text(encoding="utf-8"), path.resolve().parent
     except OSError as error:
         raise Refused(f"{file}: {error.strerror}; give the path of a YAML file.") from None

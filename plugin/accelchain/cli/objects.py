@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+from contextlib import aclosing
 
 import click
 import yaml
@@ -14,10 +15,14 @@ from accelchain.api import API_VERSION, KINDS, Resource
 from accelchain.cli.connect import cluster_options, connected, run_async
 from accelchain.cli.describe import columns, describe_flow
 from accelchain.cli.errors import Refused, RunFailed
-from accelchain.cli.follow import owned_by
+from accelchain.cli.follow import list_and_watch, owned_by
+from accelchain.cli.terminal import out, tell
 from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType
 from accelchain_operators.kube.kinds import BY_KIND, DATA_FLOW, EVENT, POD
 from accelchain_operators.localkube.table.cells import cell_text
+
+_PAUSE = 0.1
+"""Seconds between two looks at what is being deleted."""
 
 
 def _kind(name: str) -> type[Resource]:
@@ -56,10 +61,10 @@ async def get(
             objects, _ = await client.list(type, where)
     if output in ("yaml", "json"):
         document = objects[0] if name else {"apiVersion": "v1", "kind": "List", "items": objects}
-        click.echo(json.dumps(document, indent=2) if output == "json" else yaml.safe_dump(document, sort_keys=False))
+        out(json.dumps(document, indent=2) if output == "json" else yaml.safe_dump(document, sort_keys=False).rstrip())
         return
     if not objects:
-        click.echo(f"no {model.plural} in namespace {where}" if where else f"no {model.plural}", err=True)
+        tell(f"no {model.plural} in namespace {where}" if where else f"no {model.plural}")
         return
     shown = [c for c in model.columns if output == "wide" or c.priority == 0]
     rows = [["NAMESPACE"] * all_namespaces + ["NAME", *(c.name.upper() for c in shown)]]
@@ -67,7 +72,7 @@ async def get(
         meta = obj["metadata"]
         cells = [cell_text(obj, c.json_path, c.type) for c in shown]
         rows.append([meta.get("namespace", "")] * all_namespaces + [meta["name"], *cells])
-    click.echo("\n".join(columns(rows)))
+    out("\n".join(columns(rows)))
 
 
 @click.command()
@@ -80,7 +85,7 @@ async def describe(name: str, namespace: str, context: str | None, kubeconfig: s
         flow = await client.get(DATA_FLOW, name, namespace)
         events, _ = await client.list(EVENT, namespace)
     uid = flow["metadata"]["uid"]
-    click.echo(describe_flow(flow, [e for e in events if e.get("regarding", {}).get("uid") == uid]))
+    out(describe_flow(flow, [e for e in events if e.get("regarding", {}).get("uid") == uid]))
 
 
 @click.command()
@@ -92,20 +97,39 @@ async def describe(name: str, namespace: str, context: str | None, kubeconfig: s
 async def logs(
     name: str, follow: bool, tail: int | None, namespace: str, context: str | None, kubeconfig: str | None
 ) -> None:
-    """Print the log of a DataFlow's worker."""
+    """Print the log of a DataFlow's worker; with -f wait for it to begin, and go on to its end."""
     async with connected(kubeconfig, context) as client:
-        pods = await _pods(client, name, namespace)
+        pods = await (_begun(client, name, namespace) if follow else _pods(client, name, namespace))
         if not pods:
-            raise RunFailed(f"DataFlow {name} has no worker yet; see accelchain describe {name}.")
+            raise RunFailed(f"DataFlow {name} has no worker; see accelchain describe {name}.")
         for pod in pods:
             async for line in client.logs(pod, namespace, follow=follow, tail_lines=tail):
-                click.echo(line)
+                if not out(line):
+                    return
 
 
 async def _pods(client: KubeClient, name: str, namespace: str) -> list[str]:
     flow = await client.get(DATA_FLOW, name, namespace)
     pods, _ = await client.list(POD, namespace)
     return [p["metadata"]["name"] for p in pods if owned_by(p, flow["metadata"]["uid"])]
+
+
+async def _begun(client: KubeClient, name: str, namespace: str) -> list[str]:
+    """Wait until the flow's worker has begun; none where the flow ended without one.
+
+    Raises:
+        Refused: the flow is deleted meanwhile.
+    """
+    async with aclosing(list_and_watch(client, DATA_FLOW, namespace)) as events:
+        flow = await client.get(DATA_FLOW, name, namespace)
+        async for event in events:
+            if event.object["metadata"]["uid"] != flow["metadata"]["uid"]:
+                continue
+            if event.type == "DELETED":
+                raise Refused(f"DataFlow {name} was deleted.")
+            if (event.object.get("status") or {}).get("phase") not in (None, "", "Pending"):
+                return await _pods(client, name, namespace)
+    return []
 
 
 @click.command()
@@ -121,7 +145,7 @@ async def delete(
     async with connected(kubeconfig, context) as client:
         flow = await client.get(DATA_FLOW, name, namespace)
         await delete_flow(client, flow["metadata"]["uid"], name, namespace, wait=wait, timeout=timeout)
-    click.echo(f"dataflow/{name} deleted")
+    out(f"dataflow/{name} deleted")
 
 
 async def delete_flow(
@@ -150,16 +174,7 @@ async def delete_flow(
 async def _until_gone(client: KubeClient, type: ResourceType, uid: str, namespace: str) -> None:
     """Return when no object of that type is the flow, or owned by it."""
     while True:
-        objects, version = await client.list(type, namespace)
-        left = {o["metadata"]["uid"] for o in objects if o["metadata"]["uid"] == uid or owned_by(o, uid)}
-        if not left:
+        objects, _ = await client.list(type, namespace)
+        if not any(o["metadata"]["uid"] == uid or owned_by(o, uid) for o in objects):
             return
-        try:
-            async for event in client.watch(type, namespace, resource_version=version):
-                if event.type == "DELETED":
-                    left.discard(event.object["metadata"]["uid"])
-                if not left:
-                    return
-        except ApiError as error:
-            if error.code != 410:  # too old: list again
-                raise
+        await asyncio.sleep(_PAUSE)

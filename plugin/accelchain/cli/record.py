@@ -52,6 +52,8 @@ class RunRecord:
     flow: JsonObject = field(default_factory=dict)
     live: str = ""
     """Address of the first live view, token included."""
+    log: list[str] = field(default_factory=list)
+    """The worker's last lines, where they help to understand a failure."""
 
     def see(self, obj: JsonObject, seconds: float) -> Appearance | None:
         """Note an object's state; return its Appearance if the object or its state is new."""
@@ -88,6 +90,38 @@ class RunRecord:
         return next((c for c in self.status.get("conditions", ()) if c["type"] == kind), None)
 
     @property
+    def frames(self) -> int:
+        """Frames that went through the whole flow."""
+        return int(self._figure("frames"))
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames a second over the whole run."""
+        return float(self._figure("framesPerSecond"))
+
+    def _figure(self, name: str) -> float:
+        """The status is final once the flow has ended; while it runs the worker's document is newer."""
+        sources = (self.status.get("progress") or {}, self.document)
+        value: float = next((s[name] for s in (sources if self.end else reversed(sources)) if name in s), 0)
+        return value
+
+    @property
+    def pods(self) -> list[str]:
+        """Names of the worker pods that were seen."""
+        return [name for kind, name in self.appearances if kind == "Pod"]
+
+    @property
+    def waiting(self) -> str:
+        """Why the flow does not begin, as reason and sentence; empty where nothing holds it up."""
+        if self.end:
+            return ""
+        for kind in ("Scheduled", "Running"):
+            condition = self.condition(kind)
+            if condition and condition["status"] == "False":
+                return f"{condition['reason']}: {condition.get('message', '')}"
+        return ""
+
+    @property
     def end(self) -> JsonObject | None:
         """The condition that ended the flow: Succeeded, Failed, or Accepted where that is False."""
         for kind, status in (("Succeeded", "True"), ("Failed", "True"), ("Accepted", "False")):
@@ -100,8 +134,8 @@ class RunRecord:
 def state_of(obj: JsonObject) -> str:
     """Return one word for an object's state; empty where it has none."""
     status = obj.get("status") or {}
-    phase: str = status.get("phase", "")
-    return phase
+    state: str = _waiting(obj).get("reason") or status.get("phase", "")
+    return state
 
 
 def detail_of(obj: JsonObject) -> str:
@@ -120,5 +154,13 @@ def detail_of(obj: JsonObject) -> str:
     if obj["kind"] == "FunctionType":
         return f"{spec.get('version', '1.0.0')}: {', '.join(i['name'] for i in spec['implementations'])}"
     if obj["kind"] == "Pod":
-        return f"worker at {status['podIP']}" if status.get("podIP") else "worker"
+        waiting = _waiting(obj).get("message", "")
+        return waiting or (f"worker at {status['podIP']}" if status.get("podIP") else "worker")
     return ""
+
+
+def _waiting(obj: JsonObject) -> JsonObject:
+    """Return why a Pod's container does not start, where that is known: PreparingKernels, and a sentence."""
+    containers = (obj.get("status") or {}).get("containerStatuses") or () if obj["kind"] == "Pod" else ()
+    waiting: JsonObject = next((s["state"]["waiting"] for s in containers if "waiting" in s.get("state", {})), {})
+    return waiting if waiting.get("message") else {}

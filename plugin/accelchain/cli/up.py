@@ -4,62 +4,50 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
-import json
-import os
-import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from accelchain.cli.connect import run_async, state_folder
-from accelchain.cli.errors import Refused
+from accelchain.cli.connect import run_async
+from accelchain.cli.diagnostics import log_lines
+from accelchain.cli.errors import SUCCEEDED
+from accelchain.cli.state import held, kubeconfig_path, log_path, state_folder
+from accelchain.cli.terminal import out, tell
+
+if TYPE_CHECKING:
+    from accelchain.cli.local import LocalCluster
 
 
 @click.command()
 @click.option("--functions", multiple=True, metavar="DIR", help="Folder with functions of your own.")
 @click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Workers that are kept warm.")
+@click.option("-v", "--verbose", is_flag=True, help="Log to stderr; else to up.log beside the kubeconfig.")
 @run_async
-async def up(functions: tuple[str, ...], workers: int) -> int:
+async def up(functions: tuple[str, ...], workers: int, verbose: bool) -> int:
     """Start the embedded Kubernetes API, the operators, a kubelet and the node agent; stop with Ctrl-C.
 
-    The first line on stdout is the path of a kubeconfig; kubectl and every Kubernetes client work with it.
+    The one line on stdout is the path of a kubeconfig; kubectl and every Kubernetes client work with it.
     """
     from accelchain.cli.local import LocalCluster  # kopf and the API: help and refusals don't need them
 
     folder = state_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    with _only_one(folder / "up.lock"):
-        kubeconfig, facts = folder / "kubeconfig", folder / "up.json"
-        try:
-            async with LocalCluster(functions, folder, pool_size=workers, refill_seconds=1.0) as cluster:
-                cluster.api.write_kubeconfig(kubeconfig)
-                facts.write_text(json.dumps({"pid": os.getpid(), "url": cluster.api.url}))
-                click.echo(str(kubeconfig))
-                click.echo(f"accelchain is up: export KUBECONFIG={kubeconfig}; stop with Ctrl-C", err=True)
-                await stopped.wait()
-                click.echo("stopping …", err=True)
-        finally:
-            for path in (kubeconfig, facts):
-                path.unlink(missing_ok=True)
-    return 0
+    kubeconfig = kubeconfig_path(folder)
+    with held(folder) as state, log_lines(verbose=verbose, file=log_path(folder)):
+        async with LocalCluster(functions, folder, pool_size=workers, refill_seconds=1.0) as cluster:
+            cluster.api.write_kubeconfig(kubeconfig)
+            state.tell(cluster.api.url)
+            out(str(kubeconfig))
+            tell(f"accelchain is up: export KUBECONFIG={kubeconfig}; stop with Ctrl-C")
+            await _until_told(cluster)
+            tell("stopping …")
+    return SUCCEEDED
 
 
-@contextlib.contextmanager
-def _only_one(path: Path):  # type: ignore[no-untyped-def]
-    """Hold the lock file.
-
-    Raises:
-        Refused: another ``up`` holds it.
-    """
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Refused(f"accelchain up runs already (see {path.parent / 'up.json'}); stop it first.") from None
-        yield
+async def _until_told(cluster: LocalCluster) -> None:
+    """Return when a signal asks for the end: an ``up`` is meant to end so."""
+    try:
+        await cluster.until_broken()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()

@@ -6,7 +6,8 @@ from __future__ import annotations
 import click
 
 from accelchain.cli.inputs import check_job, read_job
-from accelchain.cli.installed import function_types
+from accelchain.cli.known import known_here
+from accelchain.cli.terminal import out
 
 
 @click.command()
@@ -24,8 +25,8 @@ def validate(
 ) -> None:
     """Check a file as the operators would, without running it; exit 2 where it is wrong."""
     job = read_job(file, parameters, inputs, outputs)
-    flow = check_job(job, function_types(functions))
-    click.echo(
+    flow = check_job(job, known_here(functions))
+    out(
         f"{file}: DataFlow {job.flow.metadata.name} is valid: "
         f"{len(flow.functions)} functions, {len(flow.connections)} connections."
     )

@@ -25,6 +25,8 @@ _TYPES: tuple[tuple[int, DeviceType], ...] = (
     (cl.device_type.ACCELERATOR, "fpga"),
     (cl.device_type.CPU, "cpu"),
 )
+_POCL_BASIC = "basic-"
+_COMPLETE: int = cl.command_execution_status.COMPLETE
 _DEVICE_ERRORS = (cl.MemoryError, cl.RuntimeError)
 
 
@@ -80,9 +82,8 @@ class OpenCLDevice:
         except cl.RuntimeError as error:
             raise InputError(f"The kernel does not compile for {self.name}: {error}") from error
         if file:
-            devices = program.get_info(cl.program_info.DEVICES)
-            binary = program.get_info(cl.program_info.BINARIES)[devices.index(self.handle)]
-            _write_atomically(file, binary)
+            binaries = program.get_info(cl.program_info.BINARIES)
+            _write_atomically(file, next(binary for binary in binaries if binary))  # it was built for one device
         return program
 
     def kernel(self, program: Any, name: str) -> Any:
@@ -156,13 +157,13 @@ class OpenCLDevice:
     def has_ended(self, event: Any) -> bool:
         """Whether the command is complete; raises what the device reported if it failed."""
         status: int = event.command_execution_status
-        if status < cl.command_execution_status.COMPLETE:
+        if status < _COMPLETE:
             event.wait()
-        return status <= cl.command_execution_status.COMPLETE
+        return status <= _COMPLETE
 
     def seconds(self, event: Any) -> tuple[float, float] | None:
         """Return when the command began and ended, in seconds of the device's clock."""
-        if event.command_execution_status != cl.command_execution_status.COMPLETE:
+        if event.command_execution_status != _COMPLETE:
             return None
         return event.profile.start * 1e-9, event.profile.end * 1e-9
 
@@ -186,7 +187,8 @@ class OpenCLDevice:
 class OpenCL:
     """The OpenCL devices of this machine, each physical device once, opened on demand.
 
-    One context a platform holds all devices of it that are opened together, so that they share events and buffers.
+    One context a platform holds all devices of it that are opened together, so that they share events and buffers. But
+    PoCL's ``basic`` devices are kept apart from its others: their commands hang on events of another kind of device.
     """
 
     def __init__(self, cache: Path | None = None) -> None:
@@ -226,10 +228,11 @@ class OpenCL:
         Raises:
             KeyError: there is no such device.
         """
-        fresh: dict[int, list[str]] = {}
+        fresh: dict[tuple[int, bool], list[str]] = {}
         for name in sorted(names):
             if name not in self._opened:
-                fresh.setdefault(self.listings[name].platform, []).append(name)
+                listing = self.listings[name]
+                fresh.setdefault((listing.platform, listing.model.startswith(_POCL_BASIC)), []).append(name)
         for group in fresh.values():
             context = cl.Context([self._handles[name] for name in group])
             for name in group:

@@ -14,6 +14,7 @@ from accelchain_runtime.engine.function import Event
 _SAMPLE_SECONDS = 0.02
 """Device commands are timed this often at most: reading a device's clock costs more than enqueueing."""
 _WINDOW_SECONDS = 2.0
+_LAST_FRAMES = 101
 
 
 @dataclass(slots=True)
@@ -32,6 +33,29 @@ class Mean:
     def value(self) -> float:
         """The mean; 0 without values."""
         return self.total / self.count if self.count else 0.0
+
+
+class Typical:
+    """The median of the last values.
+
+    Where every core is at work a thread that is woken waits for one, for milliseconds now and then. That is the work's
+    time and not the edge's; it would be most of a mean (on two busy cores 700 us, where the median is 50 us).
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: deque[float] = deque(maxlen=_LAST_FRAMES)
+
+    def add(self, seconds: float) -> None:
+        """Take one more value."""
+        self._values.append(seconds)
+
+    @property
+    def value(self) -> float | None:
+        """The median; None without values."""
+        values = sorted(self._values.copy())
+        return values[len(values) // 2] if values else None
 
 
 class Rate:
@@ -117,17 +141,18 @@ class EdgeFigures:
         self.mechanism = mechanism
         self.bytes = nbytes
         self.probed = probed
-        self.host = Mean()
+        self.host = Typical()
         """From a frame's end in a host thread until the loop has handed it to the consumer."""
         self.device = Sampler()
         """The link's own commands on devices."""
 
     @property
     def seconds(self) -> float:
-        """Mean time a frame; before the first frame what the probe measured."""
-        if not self.host.count and not self.device.mean.count:
+        """Time that a frame takes as a rule; before the first frame what the probe measured."""
+        host = self.host.value
+        if host is None and not self.device.mean.count:
             return self.probed
-        return self.host.value + self.device.mean.value
+        return (host or 0.0) + self.device.mean.value
 
     def document(self, label: tuple[str, str], copies: int) -> dict[str, Any]:
         """Return the edge's part of the status document."""

@@ -83,7 +83,6 @@ class Flow:
             node.awake = False
             if node.obstacles or (node.limit is not None and node.begun >= node.limit):
                 continue
-            self._wake(node)
             if node.device is None:
                 self._begin_host(node)
             else:
@@ -118,6 +117,12 @@ class Flow:
     @staticmethod
     def _reserve(node: Node, waits: list[Event]) -> tuple[list[Slot], dict[str, Buffer]]:
         """Take a free slot of every output port; ``waits`` gets what must end before they are written."""
+        if len(node.ports) == 1:
+            slot = node.ports[0].take(node)
+            if slot.busy:
+                waits.extend(slot.busy)
+                slot.busy.clear()
+            return [slot], slot.outputs
         made: list[Slot] = []
         outputs: dict[str, Buffer] = {}
         for port in node.ports:
@@ -133,12 +138,16 @@ class Flow:
         frame, taken, inputs, waits = self._take(node)
         made, outputs = self._reserve(node, waits)
         node.begun += 1
+        if not node.obstacles:
+            self._wake(node)  # before its consumers, which are looked at first therefore
         self.host_threads[node].put(Task(frame, taken, inputs, outputs, made, waits))
 
     def _begin_device(self, node: Node, device: Accelerator) -> None:
         frame, taken, inputs, waits = self._take(node)
         made, outputs = self._reserve(node, waits)
         node.begun += 1
+        if not node.obstacles:
+            self._wake(node)  # before its consumers, which are looked at first therefore
         timed = node.begun % _SAMPLED == 2 and node.figures.device.due()
         before = device.marker(device.queue, waits) if timed else None
         try:

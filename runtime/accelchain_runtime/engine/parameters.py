@@ -44,11 +44,12 @@ def resolve(declarations: Sequence[Mapping[str, Any]], given: Mapping[str, Any],
     return values
 
 
-def _checked(declaration: Mapping[str, Any], given: Any, what: str, name: str) -> Any:
+def _checked(declaration: Mapping[str, Any], value: Any, what: str, name: str) -> Any:
     kind = declaration.get("type", "string")
-    if not isinstance(given, _TYPES[kind]) or (isinstance(given, bool) and kind != "boolean"):
-        raise InputError(f"{what} is {given!r}; give a value of type {kind}.", parameter=name)
-    value = given * 1.0 if kind == "number" else given  # a whole number is a number too
+    if type(value) not in _TYPES[kind]:
+        raise InputError(f"{what} is {value!r}; give a value of type {kind}.", parameter=name)
+    if kind == "number":
+        value = float(value)  # a whole number is a number too
     choices = declaration.get("enum")
     if choices and value not in choices:
         raise InputError(f"{what} is {value!r}; give one of {', '.join(map(str, choices))}.", parameter=name)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType
@@ -24,16 +23,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-def now() -> str:
-    """Return the time as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def is_transient(error: ApiError) -> bool:
-    """Tell whether the same call may succeed later: no answer (code 0), too many requests, a server in trouble."""
-    return error.code in (0, 429) or error.code >= 500
-
-
 async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
     """Call until the API answers with anything but "not now".
 
@@ -45,7 +34,7 @@ async def until_answered(call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
         except ApiError as error:
-            if not is_transient(error):
+            if not error.transient:
                 raise
             log.warning("the API does not answer, trying again in %.1f s: %s", delay, error)
         await asyncio.sleep(delay)

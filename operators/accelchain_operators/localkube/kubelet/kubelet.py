@@ -17,7 +17,6 @@ from accelchain_operators.localkube.kubelet.api import (
     NODE,
     StatusWriter,
     delete_now,
-    now,
     tell_failure,
     until_answered,
 )
@@ -29,6 +28,7 @@ from accelchain_operators.localkube.kubelet.node_object import HOST_IP, labels, 
 from accelchain_operators.localkube.kubelet.podspec import JsonObject
 from accelchain_operators.localkube.kubelet.runner import PodRunner
 from accelchain_operators.localkube.kubelet.watch import follow_pods
+from accelchain_operators.localkube.objects import timestamp
 
 FIELD_MANAGER = "accelchain-kubelet"
 REFILL_SECONDS = 5.0
@@ -164,7 +164,7 @@ class Kubelet:
         raise ApiError(404, "NotFound", f'pods "{pod}" has no log on node {self._node_name}')
 
     async def _register(self) -> None:
-        wanted = node(self._node_name, now())
+        wanted = node(self._node_name, timestamp())
         bare = {key: value for key, value in wanted.items() if key != "status"}
         await until_answered(lambda: self._client.apply(NODE, bare, field_manager=FIELD_MANAGER))
         await until_answered(lambda: self._client.apply_status(NODE, wanted, field_manager=FIELD_MANAGER))
@@ -237,5 +237,5 @@ class Kubelet:
 
     async def _report_lost(self, pod: JsonObject) -> None:
         writer = StatusWriter(self._client, pod)
-        writer.set(status.lost(pod, now()))
+        writer.set(status.lost(pod, timestamp()))
         await writer.flush()

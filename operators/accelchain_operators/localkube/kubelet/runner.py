@@ -12,12 +12,13 @@ from accelchain_operators.kube.client import ApiError, KubeClient
 from accelchain_operators.kube.kinds import CONFIG_MAP, SECRET
 from accelchain_operators.localkube.kubelet import content, status
 from accelchain_operators.localkube.kubelet.addresses import PodAddress
-from accelchain_operators.localkube.kubelet.api import StatusWriter, delete_now, now, until_answered
+from accelchain_operators.localkube.kubelet.api import StatusWriter, delete_now, until_answered
 from accelchain_operators.localkube.kubelet.folder import PodFolder
 from accelchain_operators.localkube.kubelet.launcher import Launcher
 from accelchain_operators.localkube.kubelet.podspec import JsonObject, RefusedError, WorkerSpec, read
 from accelchain_operators.localkube.kubelet.pool import Assignment
 from accelchain_operators.localkube.kubelet.process import Process, first_of
+from accelchain_operators.localkube.objects import timestamp
 
 FIRST_RETRY = 0.05
 LONGEST_RETRY = 2.0
@@ -55,7 +56,7 @@ class PodRunner:
         self._silent = False
         self._process: Process | None = None
         container = pod["spec"]["containers"][0]
-        self._seen = status.Seen(container["name"], container.get("image", ""), host_ip, now())
+        self._seen = status.Seen(container["name"], container.get("image", ""), host_ip, timestamp())
         self._began = asyncio.get_running_loop().time()
         self.task = asyncio.create_task(self._run(), name=f"pod {self.name}")
 
@@ -142,7 +143,9 @@ class PodRunner:
         except OSError as error:
             self._fail_start(error)
             return
-        self._seen = dataclasses.replace(self._seen, started_at=now(), container_id=f"localkube://{self._process.pid}")
+        self._seen = dataclasses.replace(
+            self._seen, started_at=timestamp(), container_id=f"localkube://{self._process.pid}"
+        )
         self._writer.set(status.running(self._seen))
         await self._watch(spec, self._process)
 
@@ -161,7 +164,9 @@ class PodRunner:
             await process.end(grace)
         code = await process.wait()
         message = self.folder.message(from_log=spec.message_from_log and code != 0)
-        self._writer.set(status.ended(self._seen, dataclasses.replace(end, code=code, time=now(), message=message)))
+        self._writer.set(
+            status.ended(self._seen, dataclasses.replace(end, code=code, time=timestamp(), message=message))
+        )
 
     async def _assignment(self, spec: WorkerSpec) -> Assignment | None:
         """Fill the folder; None: the pod was deleted while an object it needs was missing."""
@@ -206,5 +211,5 @@ class PodRunner:
 
     def _fail_start(self, error: OSError) -> None:
         log.warning("pod %s: cannot start: %s", self.name, error)
-        end = status.End(START_ERROR, now(), f"the worker could not be started: {error}", "StartError")
+        end = status.End(START_ERROR, timestamp(), f"the worker could not be started: {error}", "StartError")
         self._writer.set(status.ended(self._seen, end))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``up`` from its start to its end, by whatever means it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+
+def listens(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname, parts.port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_prints_its_kubeconfig_refuses_a_second_one_and_leaves_nothing(machine, number):
+    up = machine.start("up")
+    up.until("accelchain is up")
+    assert up.out == f"{machine.kubeconfig}\n"
+    assert machine.kubeconfig.stat().st_mode & 0o777 == 0o600
+    facts = json.loads((machine.state / "up.json").read_text())
+    assert facts["pid"] == up.process.pid and listens(facts["url"])
+    second = machine.run("up")
+    assert second.returncode == 2 and "runs already" in second.stderr and second.stdout == ""
+    assert machine.kubeconfig.exists()
+    up.signal(number)
+    assert up.end(15) == 0, up.err
+    assert "Traceback" not in up.err
+    assert not listens(facts["url"])
+    assert sorted(p.name for p in machine.state.iterdir()) == ["up.log"]
+
+
+def test_ctrl_c_while_it_starts(machine, wait_until):
+    up = machine.start("up")
+    wait_until(lambda: machine.workers() or (machine.state / "up.json").exists())
+    up.signal()
+    assert up.end(15) in (0, 130), up.err
+    assert "Traceback" not in up.err
+    assert not machine.kubeconfig.exists() and not (machine.state / "up.json").exists()
+
+
+def test_after_a_kill_with_9_no_worker_lives_and_the_next_one_starts(machine, late_flow, functions, wait_until):
+    up = machine.start("up", "--functions", functions)
+    up.until("accelchain is up")
+    film = machine.work / "film.mp4"
+    machine.kubectl("apply", "-f", "-", stdin=late_flow(film, seconds=0.1))
+    wait_until(machine.busy_workers)
+    os.kill(up.process.pid, signal.SIGKILL)
+    up.end()
+    wait_until(lambda: not machine.workers(), 5, "the end of the workers")
+    assert machine.kubeconfig.exists(), "nobody could remove it"
+    assert machine.run("get").returncode == 2
+    again = machine.start("up")
+    again.until("accelchain is up")
+    assert machine.files() == [], "what the killed one left is gone"
+    assert "no dataflows" in machine.run("get").stderr
+    again.signal(signal.SIGTERM)
+    assert again.end(15) == 0
+    assert not film.exists()
+
+
+def test_a_state_folder_that_cannot_be_made(machine):
+    (machine.root / "state" / "accelchain").write_text("in the way")
+    result = machine.run("up")
+    assert result.returncode == 2 and "XDG_STATE_HOME" in result.stderr and result.stdout == ""

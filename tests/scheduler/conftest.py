@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from accelchain.api.compute_resource import ComputeResource
-from accelchain.api.data_flow import FunctionPlacement, PlacementRule
+from accelchain.api.data_flow import PlacementRule
+from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain.api.function_type import FunctionTypeSpec
 from accelchain.chain.resolved import PortId, ResolvedConnection, ResolvedFlow, ResolvedFunction
 from accelchain_operators.scheduler.inventory import Inventory

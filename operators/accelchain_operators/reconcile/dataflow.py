@@ -10,7 +10,7 @@ nothing is touched any more, so that logs and the individual layer can be read u
 from __future__ import annotations
 
 from accelchain.api import ComputeResource, DataFlow
-from accelchain.api.data_flow import FunctionPlacement
+from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain.chain.resolve import check_devices
 from accelchain.chain.resolved import ResolvedFlow
 from accelchain_operators.reconcile import status as states

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 
 from accelchain.api import ComputeResource, DataFlow
-from accelchain.api.data_flow import FunctionPlacement
+from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain.chain.resolved import PortId, ResolvedFlow
 from accelchain_operators.reconcile.actions import JsonObject
 from accelchain_operators.reconcile.names import child_metadata, worker_name

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from accelchain.api import ComputeResource, DataFlow
-from accelchain.api.data_flow import FunctionPlacement
+from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain.chain.resolved import ResolvedFlow
 from accelchain_operators.reconcile import status as states
 from accelchain_operators.reconcile.actions import Actions, ApplyStatus, JsonObject

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from accelchain.api import DataFlow
-from accelchain.api.data_flow import outputs_from
+from accelchain.api.data_flow_status import outputs_from
 from accelchain.chain.resolved import Problem, ResolvedFlow
 from accelchain_operators.reconcile.actions import ApplyStatus, JsonObject
 from accelchain_operators.reconcile.document import WorkerDocument

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from accelchain.api.data_flow import FunctionPlacement
+from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain_operators.scheduler.demand import Demand, FunctionDemand
 from accelchain_operators.scheduler.inventory import UNITS, Inventory, Site, Usage
 from accelchain_operators.scheduler.problem import Solution, build

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from accelchain.api.compute_resource import ComputeResource, Device
-from accelchain.api.data_flow import FunctionPlacement
+from accelchain.api.data_flow_status import FunctionPlacement
 
 UNITS = 1_000_000
 """Load is counted in whole millionths of a device: sums are exact in any order."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from accelchain.api.data_flow import FunctionPlacement
+from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain.chain.resolved import ResolvedFlow
 from accelchain_operators.scheduler import explain
 from accelchain_operators.scheduler.bounds import NEVER, TreeBound

@@ -140,6 +140,18 @@ class Condition(ApiModel):
     last_transition_time: Timestamp = Field(default="", description="When status last changed")
 
 
+class Status(ApiModel):
+    """What the operators observed."""
+
+    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        max_length=16,
+        description="What is known of it, each with a reason for machines and a sentence",
+        json_schema_extra=list_map("type"),
+    )
+
+
 class LocalRef(ApiModel):
     """An object of the same namespace, or a cluster-scoped one."""
 

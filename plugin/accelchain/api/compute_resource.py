@@ -10,12 +10,12 @@ from pydantic import Field, StringConstraints
 from accelchain.api.common import (
     LIST_ATOMIC,
     ApiModel,
-    Condition,
     DeviceApi,
     DeviceType,
     ObjectName,
     PrinterColumn,
     Resource,
+    Status,
     list_map,
 )
 from accelchain.api.connection_type import Mechanism
@@ -77,15 +77,6 @@ class ComputeResourceSpec(ApiModel):
     lease_duration_seconds: int = Field(default=40, ge=1, description="The node counts as lost this long after")
 
 
-class ComputeResourceStatus(ApiModel):
-    """What the operators observed."""
-
-    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
-    conditions: list[Condition] = Field(
-        default_factory=list, max_length=16, description="What is known of the node", json_schema_extra=list_map("type")
-    )
-
-
 class ComputeResource(Resource):
     """The devices of one node and the links between them."""
 
@@ -103,4 +94,4 @@ class ComputeResource(Resource):
 
     kind: Literal["ComputeResource"] = "ComputeResource"
     spec: ComputeResourceSpec
-    status: ComputeResourceStatus | None = None
+    status: Status | None = None

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from accelchain.api.common import LIST_ATOMIC, ApiModel, Condition, Name, PrinterColumn, Resource, Text, list_map
+from accelchain.api.common import LIST_ATOMIC, ApiModel, Name, PrinterColumn, Resource, Status, Text
 
 Mechanism = Literal["same-buffer", "shared-host", "peer-copy", "host-copy"]
 MECHANISMS: tuple[Mechanism, ...] = ("same-buffer", "shared-host", "peer-copy", "host-copy")
@@ -36,18 +36,6 @@ class ConnectionTypeSpec(ApiModel):
     )
 
 
-class ConnectionTypeStatus(ApiModel):
-    """What the operators observed."""
-
-    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Ready, with a reason for machines and a sentence",
-        json_schema_extra=list_map("type"),
-    )
-
-
 class ConnectionType(Resource):
     """Which mechanisms an edge may use, and how it behaves under pressure."""
 
@@ -63,4 +51,4 @@ class ConnectionType(Resource):
 
     kind: Literal["ConnectionType"] = "ConnectionType"
     spec: ConnectionTypeSpec
-    status: ConnectionTypeStatus | None = None
+    status: Status | None = None

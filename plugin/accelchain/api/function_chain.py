@@ -9,7 +9,6 @@ from pydantic import Field, StringConstraints
 
 from accelchain.api.common import (
     ApiModel,
-    Condition,
     Identifier,
     Name,
     ObjectName,
@@ -18,6 +17,7 @@ from accelchain.api.common import (
     PrinterColumn,
     Resource,
     Rule,
+    Status,
     Text,
     list_map,
 )
@@ -117,18 +117,6 @@ class FunctionChainSpec(ApiModel):
     )
 
 
-class FunctionChainStatus(ApiModel):
-    """What the operators observed."""
-
-    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Ready, with a reason for machines and a sentence",
-        json_schema_extra=list_map("type"),
-    )
-
-
 class FunctionChain(Resource):
     """Functions and the connections between them: a template that DataFlows fill in."""
 
@@ -144,4 +132,4 @@ class FunctionChain(Resource):
 
     kind: Literal["FunctionChain"] = "FunctionChain"
     spec: FunctionChainSpec
-    status: FunctionChainStatus | None = None
+    status: Status | None = None

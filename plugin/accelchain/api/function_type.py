@@ -11,7 +11,6 @@ from accelchain.api.common import (
     LIST_ATOMIC,
     LIST_SET,
     ApiModel,
-    Condition,
     DeviceApi,
     DeviceType,
     Identifier,
@@ -19,6 +18,7 @@ from accelchain.api.common import (
     PrinterColumn,
     Resource,
     Rule,
+    Status,
     Text,
     list_map,
 )
@@ -144,18 +144,6 @@ class FunctionTypeSpec(ApiModel):
     )
 
 
-class FunctionTypeStatus(ApiModel):
-    """What the operators observed."""
-
-    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Ready, with a reason for machines and a sentence",
-        json_schema_extra=list_map("type"),
-    )
-
-
 class FunctionType(Resource):
     """A versioned function: typed ports, parameters, and implementations with their demands and rates."""
 
@@ -172,7 +160,7 @@ class FunctionType(Resource):
 
     kind: Literal["FunctionType"] = "FunctionType"
     spec: FunctionTypeSpec
-    status: FunctionTypeStatus | None = None
+    status: Status | None = None
 
     @property
     def function(self) -> str:

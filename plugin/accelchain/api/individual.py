@@ -10,7 +10,6 @@ from pydantic import Field
 from accelchain.api.common import (
     LIST_ATOMIC,
     ApiModel,
-    Condition,
     DeviceApi,
     DeviceType,
     Identifier,
@@ -20,10 +19,10 @@ from accelchain.api.common import (
     Parameters,
     PrinterColumn,
     Resource,
-    list_map,
+    Status,
 )
 from accelchain.api.connection_type import Mechanism
-from accelchain.api.data_flow import Word
+from accelchain.api.data_flow_status import Word
 from accelchain.api.function_chain import ConnectionParameters
 
 
@@ -43,17 +42,13 @@ class WBFunctionSpec(ApiModel):
     parameters: Parameters = Field(default_factory=dict, description="Values, references replaced")
 
 
-class WBFunctionStatus(ApiModel):
+class WBFunctionStatus(Status):
     """What the worker reports."""
 
-    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
     phase: Word = Field(default="", description="Pending, Running, Succeeded or Failed")
     frames: int = Field(default=0, description="Frames finished")
     frames_per_second: float = Field(default=0.0, description="Frames finished a second, lately")
     microseconds: float = Field(default=0.0, description="Working time a frame, mean")
-    conditions: list[Condition] = Field(
-        default_factory=list, max_length=16, description="What is known of it", json_schema_extra=list_map("type")
-    )
 
 
 class WBFunction(Resource):
@@ -98,18 +93,14 @@ class WBConnectionSpec(ApiModel):
     parameters: ConnectionParameters | None = Field(default=None, description="How it is run")
 
 
-class WBConnectionStatus(ApiModel):
+class WBConnectionStatus(Status):
     """What the worker measured."""
 
-    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
     phase: Word = Field(default="", description="Pending, Running, Succeeded or Failed")
     mechanism: Word = Field(default="", description="Mechanism that was verified and taken")
     copies: int = Field(default=0, description="Copies a frame")
     microseconds: float = Field(default=0.0, description="From the frame being ready to the reader having it, mean")
     gigabytes_per_second: float = Field(default=0.0, description="Size of a frame by that time")
-    conditions: list[Condition] = Field(
-        default_factory=list, max_length=16, description="What is known of it", json_schema_extra=list_map("type")
-    )
 
 
 class WBConnection(Resource):

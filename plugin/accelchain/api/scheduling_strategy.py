@@ -10,11 +10,11 @@ from pydantic import Field
 from accelchain.api.common import (
     LIST_SET,
     ApiModel,
-    Condition,
     LocalRef,
     PrinterColumn,
     Resource,
     Rule,
+    Status,
     Text,
     list_map,
 )
@@ -58,18 +58,6 @@ class SchedulingStrategySpec(ApiModel):
     )
 
 
-class SchedulingStrategyStatus(ApiModel):
-    """What the operators observed."""
-
-    observed_generation: int = Field(default=0, description="Generation of spec that the conditions speak of")
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        max_length=16,
-        description="Ready, with a reason for machines and a sentence",
-        json_schema_extra=list_map("type"),
-    )
-
-
 class SchedulingStrategy(Resource):
     """Which filters and scores decide where functions go."""
 
@@ -92,4 +80,4 @@ class SchedulingStrategy(Resource):
 
     kind: Literal["SchedulingStrategy"] = "SchedulingStrategy"
     spec: SchedulingStrategySpec
-    status: SchedulingStrategyStatus | None = None
+    status: Status | None = None

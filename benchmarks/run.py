@@ -53,9 +53,14 @@ class Row:
         elif self.least is not None:
             goal = f"≥ {_text(self.least)}"
         else:
-            goal = f"≤ {_text(self.most)}" if self.most is not None else "none"
+            goal = f"≤ {_text(self.most)}" if self.most is not None else ""
         verdict = {True: "reached", False: "**missed**", None: "for information"}[self.reached]
-        return self.what, f"{goal} {self.unit}".strip(), f"{_text(self.value)} {self.unit}".strip(), verdict
+        return (
+            self.what,
+            f"{goal} {self.unit}".strip() if goal else "",
+            f"{_text(self.value)} {self.unit}".strip(),
+            verdict,
+        )
 
 
 def accuracy(document: Document) -> Iterator[Row]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from accelchain.api.compute_resource import ComputeResource
-from accelchain.api.data_flow import FunctionPlacement
+from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain.api.function_type import FunctionTypeSpec
 from accelchain.chain.resolved import PortId, ResolvedConnection, ResolvedFlow, ResolvedFunction
 from accelchain_operators.scheduler.inventory import Inventory

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,11 +12,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from accelchain.cli.commands import cli
 
 REPOSITORY = Path(__file__).parents[1]
 MARK = "ACCELCHAIN_TEST_MARK"
@@ -65,8 +68,13 @@ class Running:
         assert text in self.out + self.err, self.err
 
     def end(self, seconds: float = 40.0) -> int:
-        """Return the exit code."""
-        code = self.process.wait(seconds)
+        """Return the exit code; where it does not end in time, fail with the stacks of its threads."""
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGABRT)  # faulthandler prints them
+            code = self.process.wait(5)
+            self.err += f"\nIt did not end within {seconds} s."
         for thread in self._threads:
             thread.join(5)
         return code
@@ -111,6 +119,7 @@ class Machine:
             "TMPDIR": str(self.root / "tmp"),
             "ACCELCHAIN_CACHE": str(self.cache),
             "PYTHONPATH": roots,
+            "PYTHONFAULTHANDLER": "1",
             MARK: self.mark,
         }
 
@@ -128,6 +137,13 @@ class Machine:
             check=False,
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def call(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run ``accelchain`` to its end within this process: as ``run``, but quicker to start."""
+        with contextlib.chdir(self.work):
+            result = CliRunner(env=self.environment).invoke(cli, [*map(str, arguments)])
+        assert isinstance(result.exception, SystemExit | None), result.exc_info
+        return subprocess.CompletedProcess([*arguments], result.exit_code, result.stdout, result.stderr)
 
     def start(self, *arguments: object, env: Mapping[str, str] | None = None) -> Running:
         """Start ``accelchain``."""
@@ -193,11 +209,7 @@ class Machine:
         for running in self.started:
             running.signal(signal.SIGTERM)
         for running in self.started:
-            try:
-                running.end(20)
-            except subprocess.TimeoutExpired:
-                running.signal(signal.SIGKILL)
-                running.end(5)
+            running.end(20)
 
     @staticmethod
     def _command(arguments: Sequence[object]) -> list[str]:
@@ -219,7 +231,7 @@ def machine(tmp_path: Path, kernel_cache: Path) -> Iterator[Machine]:
     user.assert_clean()
 
 
-@contextmanager
+@contextlib.contextmanager
 def with_up(root: Path, cache: Path, *options: object) -> Iterator[Machine]:
     """Run ``accelchain up`` on a machine; it ends with 0 and leaves nothing."""
     user = Machine(root, cache)
@@ -236,7 +248,7 @@ def with_up(root: Path, cache: Path, *options: object) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="session")
-def make_machine(kernel_cache: Path) -> Callable[..., AbstractContextManager[Machine]]:
+def make_machine(kernel_cache: Path) -> Callable[..., contextlib.AbstractContextManager[Machine]]:
     """Make machines on which ``accelchain up`` runs: the folder, and options of ``up``."""
     return lambda root, *options: with_up(root, kernel_cache, *options)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: E501 (tables: a case a line)
+
 """What the command line refuses before anything is started: exit 2, one sentence with the field's path, no change."""
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def refused(busy_machine, repository, video):
     def run(*options: object) -> str:
         flow = repository / "pipelines" / "two-branches" / "dataflow.yaml"
         addresses = ["--input", f"video={video}", "--output", "soft=soft.mp4", "--output", "crisp=crisp.mp4"]
-        result = busy_machine.run(
+        result = busy_machine.call(
             "run", flow, *addresses, *options, "--report", "report.html", "--kubeconfig", busy_machine.kubeconfig
         )
         assert result.returncode == 2, result.stderr
@@ -106,7 +106,7 @@ def test_a_truncated_video_is_processed_as_far_as_it_goes(busy_machine, reposito
     whole = make_video(tmp_path / "whole.mkv", 200, 320, 240).read_bytes()
     short = tmp_path / "short.mkv"
     short.write_bytes(whole[: len(whole) * 2 // 3])
-    result = busy_machine.run(
+    result = busy_machine.call(
         "run",
         repository / "pipelines" / "two-branches" / "dataflow.yaml",
         *("--input", f"video={short}", "--output", f"soft={tmp_path}/s.mp4", "--output", f"crisp={tmp_path}/c.mp4"),
@@ -128,7 +128,7 @@ def test_device_problems_are_refused_by_the_operators(busy_machine, repository, 
     for text, path in cases.items():
         file = tmp_path / "flow.yaml"
         file.write_text(text)
-        result = busy_machine.run(
+        result = busy_machine.call(
             "run", file, "--output", f"detections={tmp_path}/d.jsonl", "--json", "--kubeconfig", busy_machine.kubeconfig
         )
         assert result.returncode == 2, result.stderr

@@ -9,7 +9,15 @@ import time
 
 import pytest
 
-STAGES = ["starting a cluster", "late  chain inline", "Pod  ", "late  chain inline  Running", "/100 frames"]
+SIGINT = signal.SIGINT
+MOMENTS = [
+    (signal.SIGTERM, "starting a cluster"),
+    (SIGINT, "starting a cluster"),
+    (SIGINT, "late  chain inline"),
+    (SIGINT, "Pod  "),
+    (SIGINT, "late  chain inline  Running"),
+    (signal.SIGHUP, "/100 frames"),
+]
 
 
 @pytest.fixture
@@ -19,24 +27,13 @@ def late_run(machine, late_flow, functions):
     return lambda: machine.start("run", file, "--functions", functions, "--report", "report.html")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("stage", STAGES[:1] + STAGES[-1:])
-def test_a_signal_ends_the_run_and_leaves_nothing(machine, late_run, stage, number):
+@pytest.mark.parametrize(("number", "words"), MOMENTS)
+def test_a_signal_ends_the_run_and_leaves_nothing(machine, late_run, number, words):
     running = late_run()
-    running.until(stage)
+    running.until(words)
     running.signal(number)
     assert running.end(10) == 130, running.err
     assert "interrupted" in running.err and "Traceback" not in running.err
-    assert [path.name for path in machine.work.iterdir()] == ["flow.yaml"]
-
-
-@pytest.mark.parametrize("stage", STAGES[1:-1])
-def test_ctrl_c_in_between(machine, late_run, stage):
-    running = late_run()
-    running.until(stage)
-    running.signal()
-    assert running.end(10) == 130, running.err
-    assert "Traceback" not in running.err
     assert [path.name for path in machine.work.iterdir()] == ["flow.yaml"]
 
 
@@ -45,17 +42,15 @@ def test_a_second_ctrl_c_breaks_no_cleaning_up(machine, late_run):
     running.until("/100 frames")
     running.signal()
     running.signal()
-    running.until("interrupted", 10) if running.process.poll() is None else None
-    running.signal()
     assert running.end(10) == 130, running.err
     assert "Traceback" not in running.err
     assert [path.name for path in machine.work.iterdir()] == ["flow.yaml"]
 
 
-@pytest.mark.parametrize("seconds", [round(random.Random(4).uniform(0.15, 2.5), 2) for _ in range(4)])
+@pytest.mark.parametrize("seconds", [round(random.Random(4).uniform(0, 1.5), 2) for _ in range(3)])
 def test_ctrl_c_at_any_moment(machine, late_run, seconds):
     running = late_run()
-    running.until("starting a cluster")
+    running.until("starting a cluster")  # before that it may be Python that starts, where nobody can catch a signal
     time.sleep(seconds)  # the moment is what the test is about
     running.signal()
     assert running.end(10) == 130, running.err

@@ -67,7 +67,7 @@ def test_a_function_that_fails_says_why_with_the_last_lines_of_the_log(machine, 
 
 def test_a_worker_killed_with_9_is_a_lost_one(machine, flow, wait_until):
     running = machine.start(*flow(seconds=0.1), "--json")
-    wait_until(machine.busy_workers)
+    wait_until(machine.busy_workers, 60)
     os.kill(machine.busy_workers()[0], signal.SIGKILL)
     assert running.end() == 1, running.err
     failed = next(c for c in json.loads(running.out)["status"]["conditions"] if c["type"] == "Failed")

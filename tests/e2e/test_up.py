@@ -9,8 +9,6 @@ import signal
 import socket
 from urllib.parse import urlsplit
 
-import pytest
-
 
 def listens(url: str) -> bool:
     parts = urlsplit(url)
@@ -21,8 +19,7 @@ def listens(url: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_prints_its_kubeconfig_refuses_a_second_one_and_leaves_nothing(machine, number):
+def test_it_prints_its_kubeconfig_refuses_a_second_one_and_leaves_nothing(machine):
     up = machine.start("up")
     up.until("accelchain is up")
     assert up.out == f"{machine.kubeconfig}\n"
@@ -32,7 +29,7 @@ def test_it_prints_its_kubeconfig_refuses_a_second_one_and_leaves_nothing(machin
     second = machine.run("up")
     assert second.returncode == 2 and "runs already" in second.stderr and second.stdout == ""
     assert machine.kubeconfig.exists()
-    up.signal(number)
+    up.signal(signal.SIGINT)
     assert up.end(15) == 0, up.err
     assert "Traceback" not in up.err
     assert not listens(facts["url"])
@@ -53,7 +50,7 @@ def test_after_a_kill_with_9_no_worker_lives_and_the_next_one_starts(machine, la
     up.until("accelchain is up")
     film = machine.work / "film.mp4"
     machine.kubectl("apply", "-f", "-", stdin=late_flow(film, seconds=0.1))
-    wait_until(machine.busy_workers)
+    wait_until(machine.busy_workers, 60)  # kernels may be compiled first
     os.kill(up.process.pid, signal.SIGKILL)
     up.end()
     wait_until(lambda: not machine.workers(), 5, "the end of the workers")
@@ -72,3 +69,16 @@ def test_a_state_folder_that_cannot_be_made(machine):
     (machine.root / "state" / "accelchain").write_text("in the way")
     result = machine.run("up")
     assert result.returncode == 2 and "XDG_STATE_HOME" in result.stderr and result.stdout == ""
+
+
+def test_a_flow_that_waits_for_kernels_is_deleted_at_once(machine, late_flow, functions, tmp_path, wait_until):
+    """The first flow on a machine: its pod waits until kernels are compiled, and no delete waits for that."""
+    machine.cache = tmp_path / "cold"
+    up = machine.start("up", "--functions", functions)
+    up.until("accelchain is up")
+    machine.kubectl("apply", "-f", "-", stdin=late_flow(machine.work / "film.mp4"))
+    wait_until(lambda: "PreparingKernels" in machine.kubectl("get", "pods", "-o", "yaml").stdout)
+    deleted = machine.run("delete", "late", "--timeout", 3)
+    assert deleted.returncode == 0, deleted.stderr
+    up.signal(signal.SIGTERM)
+    assert up.end(15) == 0, up.err

@@ -46,7 +46,7 @@ class EdgeStatus(ApiModel):
     target: PortReference = Field(alias="to", description="function.port of an input")
     mechanism: Word = Field(default="", description="Mechanism that was verified and taken")
     copies: int = Field(default=0, description="Copies a frame")
-    microseconds: float = Field(default=0.0, description="From the frame being ready to the reader having it, mean")
+    microseconds: float = Field(default=0.0, description="From the frame being ready to the reader having it, median")
     gigabytes_per_second: float = Field(default=0.0, description="Size of a frame by that time")
     verified: bool = Field(default=False, description="A pattern came through unharmed when the flow was set up")
 

@@ -99,7 +99,7 @@ class WBConnectionStatus(Status):
     phase: Word = Field(default="", description="Pending, Running, Succeeded or Failed")
     mechanism: Word = Field(default="", description="Mechanism that was verified and taken")
     copies: int = Field(default=0, description="Copies a frame")
-    microseconds: float = Field(default=0.0, description="From the frame being ready to the reader having it, mean")
+    microseconds: float = Field(default=0.0, description="From the frame being ready to the reader having it, median")
     gigabytes_per_second: float = Field(default=0.0, description="Size of a frame by that time")
 
 

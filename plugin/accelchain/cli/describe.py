@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from accelchain.cli.graph_svg import microseconds
+from accelchain.cli.wording import bandwidth, columns, latency
 
 JsonObject = dict[str, Any]
 
@@ -45,10 +45,10 @@ def describe_flow(flow: JsonObject, events: Sequence[JsonObject] = ()) -> str:
         [
             (
                 f"{e['from']} → {e['to']}",
-                e["mechanism"],
+                e.get("mechanism") or "—",
                 f"{e.get('copies', 0)} copies",
-                microseconds(e.get("microseconds", 0.0)),
-                f"{e.get('gigabytesPerSecond', 0.0):.1f} GB/s",
+                latency(e),
+                f"{bandwidth(e)} GB/s",
                 "verified" if e.get("verified") else "not verified",
             )
             for e in status.get("edges", ())
@@ -62,12 +62,6 @@ def describe_flow(flow: JsonObject, events: Sequence[JsonObject] = ()) -> str:
         [(e.get("type", ""), e.get("reason", ""), e.get("note") or e.get("message", "")) for e in events],
     )
     return "\n".join(lines)
-
-
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as text, columns aligned."""
-    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
 
 
 def _section(title: str, rows: Sequence[Sequence[str]]) -> list[str]:

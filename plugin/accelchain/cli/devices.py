@@ -9,9 +9,9 @@ import sys
 
 import click
 
-from accelchain.cli.describe import columns
 from accelchain.cli.errors import RunFailed
 from accelchain.cli.terminal import out
+from accelchain.cli.wording import columns
 
 _DEADLINE = 60.0
 

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from accelchain.cli.graph_svg import microseconds
 from accelchain.cli.record import LAYERS, Appearance, RunRecord
+from accelchain.cli.wording import microseconds
 
 STYLES = {"definition": "magenta", "abstract": "cyan", "individual": "green", "pod": "yellow"}
 _PLAIN_EVERY = 2.0

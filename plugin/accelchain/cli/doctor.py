@@ -70,7 +70,7 @@ CHECKS: tuple[Callable[[], str], ...] = (_python, _modules, _functions, _devices
 
 
 @click.command()
-def doctor() -> int:
+def doctor() -> None:
     """Check that this machine can run flows; exit 1 where something is missing."""
     code = SUCCEEDED
     for check in CHECKS:
@@ -82,4 +82,4 @@ def doctor() -> int:
         except OSError as error:
             out(f"FAIL  {error}")
             code = FAILED
-    return code
+    click.get_current_context().exit(code)

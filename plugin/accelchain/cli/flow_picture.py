@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from accelchain.chain.resolved import ResolvedFlow
-from accelchain.cli.graph_svg import Arrow, Box, draw, microseconds
+from accelchain.cli.graph_svg import Arrow, Box, draw
+from accelchain.cli.wording import latency, microseconds
 
 
 def picture(name: str, flow: ResolvedFlow, status: Mapping[str, Any], document: Mapping[str, Any]) -> str:
@@ -43,7 +44,7 @@ def picture(name: str, flow: ResolvedFlow, status: Mapping[str, Any], document: 
         source, target = connection.source, connection.target
         edge = edges.get((str(source), str(target)), {})
         copies = {0: "no copy", 1: "1 copy"}.get(edge.get("copies", 0), f"{edge.get('copies')} copies")
-        note = f"{copies}, {microseconds(edge['microseconds'])}" if edge else ""
+        note = f"{copies}, {latency(edge)}" if edge.get("mechanism") else ""
         arrows.append(
             Arrow(source.function, source.port, target.function, target.port, edge.get("mechanism", ""), note)
         )

@@ -19,8 +19,6 @@ from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType,
 from accelchain_operators.kube.kinds import DATA_FLOW, POD, SECRET, WB_CONNECTION, WB_FUNCTION
 
 JsonObject = dict[str, Any]
-_STREAM_INTERVAL = 0.25
-"""Seconds between two documents of the worker."""
 _PAUSE = 0.1
 """Seconds before a lost watch begins anew."""
 _STANDING = ("UnknownDevice", "RateUnreachable")
@@ -137,7 +135,7 @@ class Follower:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
         async with (
             aiohttp.ClientSession(timeout=timeout, headers={"Authorization": f"Bearer {token}"}) as session,
-            session.get(f"{base}/stream", params={"interval": str(_STREAM_INTERVAL)}) as response,
+            session.get(f"{base}/stream") as response,
         ):
             response.raise_for_status()
             async for line in response.content:

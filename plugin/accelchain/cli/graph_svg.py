@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from html import escape
 
 from accelchain.chain.layout import NODE_HEIGHT, NODE_WIDTH, Point, layout
+from accelchain.cli.wording import shorten
 
 MARGIN, HEADER = 28.0, 56.0
+_NAME_CHARACTERS, _LINE_CHARACTERS, _LABEL_CHARACTERS = 16, 26, 20
+"""What fits into a box in its two sizes of letters, and between two boxes."""
 COLOURS = {"cpu": "#2f6fb5", "host": "#5c6b7a", "gpu": "#3b8a3e", "fpga": "#a6541b", "": "#8a8f98"}
 
 
@@ -39,11 +42,6 @@ class Arrow:
     target_port: str
     mechanism: str = ""
     note: str = ""
-
-
-def microseconds(value: float) -> str:
-    """Return a duration for people: 4 µs, 1.2 ms."""
-    return f"{value:.0f} µs" if value < 1000 else f"{value / 1000:.1f} ms" if value < 1e6 else f"{value / 1e6:.1f} s"
 
 
 def draw(title: str, subtitle: str, boxes: Sequence[Box], arrows: Sequence[Arrow]) -> str:
@@ -83,9 +81,11 @@ def _box(box: Box, at: Point) -> list[str]:
         f'<g transform="translate({x:.1f} {y:.1f})">',
         f'<rect width="{NODE_WIDTH}" height="{NODE_HEIGHT}" rx="8" fill="#fff" stroke="{colour}" stroke-width="1.6"/>',
         f'<rect width="6" height="{NODE_HEIGHT}" rx="3" fill="{colour}"/>',
-        f'<text x="17" y="21" font-size="14" font-weight="600" fill="#1c2128">{escape(box.name)}</text>',
-        f'<text x="17" y="37" font-size="11" fill="#59636e">{escape(box.type)}</text>',
-        f'<text x="17" y="53" font-size="11" fill="{colour}">{escape(where)}</text>',
+        f"<title>{escape(f'{box.name}: {box.type}, {where}')}</title>",
+        f'<text x="17" y="21" font-size="14" font-weight="600" fill="#1c2128">'
+        f"{escape(shorten(box.name, _NAME_CHARACTERS))}</text>",
+        f'<text x="17" y="37" font-size="11" fill="#59636e">{escape(shorten(box.type, _LINE_CHARACTERS))}</text>',
+        f'<text x="17" y="53" font-size="11" fill="{colour}">{escape(shorten(where, _LINE_CHARACTERS))}</text>',
     ]
     if box.note:
         lines.append(f'<text x="17" y="69" font-size="11" fill="#1c2128">{escape(box.note)}</text>')
@@ -100,7 +100,7 @@ def _arrow(arrow: Arrow, points: Sequence[Point]) -> list[str]:
     # in the first gap; an edge in a lane is labelled within its lane, where nothing else is
     first, last = (points[1], points[2]) if len(points) > 2 else (points[0], points[1])
     x, y = (first[0] + last[0]) / 2, (first[1] + last[1]) / 2
-    label = escape(arrow.mechanism or f"{arrow.source_port} → {arrow.target_port}")
+    label = escape(shorten(arrow.mechanism or f"{arrow.source_port} → {arrow.target_port}", _LABEL_CHARACTERS))
     out = [f'<path d="{path}" fill="none" stroke="#59636e" stroke-width="1.5" marker-end="url(#tip)"/>']
     out.append(
         f'<text x="{x:.1f}" y="{y - 5:.1f}" font-size="10.5" text-anchor="middle" fill="#1c2128" '

@@ -13,10 +13,11 @@ import yaml
 
 from accelchain.api import API_VERSION, KINDS, Resource
 from accelchain.cli.connect import cluster_options, connected, run_async
-from accelchain.cli.describe import columns, describe_flow
+from accelchain.cli.describe import describe_flow
 from accelchain.cli.errors import Refused, RunFailed
 from accelchain.cli.follow import list_and_watch, owned_by
 from accelchain.cli.terminal import out, tell
+from accelchain.cli.wording import columns
 from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType
 from accelchain_operators.kube.kinds import BY_KIND, DATA_FLOW, EVENT, POD
 from accelchain_operators.localkube.table.cells import cell_text

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -12,9 +13,11 @@ from string import Template
 from typing import Any
 
 from accelchain.cli.charts import bars, lines, timeline
-from accelchain.cli.graph_svg import microseconds
 from accelchain.cli.pictures import VIDEO_SUFFIXES, detections_per_frame, local_path, pictures
 from accelchain.cli.record import RunRecord
+from accelchain.cli.wording import bandwidth, latency, microseconds
+
+_LEAST_SCALE = 0.68
 
 
 def render(record: RunRecord, graph: str, target: Path) -> str:
@@ -37,30 +40,48 @@ def render(record: RunRecord, graph: str, target: Path) -> str:
         outcome=escape("Succeeded" if good else end["reason"] or end["type"]),
         outcome_class="good" if good else "bad",
         message=escape(end.get("message", "")),
-        facts=_facts(status, document),
+        facts=_facts(record, status, document),
         warnings="".join(f'<p class="warning">{escape(w)}</p>' for w in status.get("warnings", ())),
         pictures=_pictures(artifacts),
-        graph=graph,
+        graph=_scrollable(graph),
         functions=_function_rows(status, document),
         edges=_edge_rows(document.get("edges") or status.get("edges") or ()),
         throughput=_throughput(record),
         detections=_detections(artifacts),
         timeline=timeline(list(record.appearances.values()), last),
+        log=_log(record),
         results=_results(artifacts, target),
     )
 
 
-def _facts(status: dict[str, Any], document: dict[str, Any]) -> str:
-    progress = status.get("progress", {})
+def _scrollable(graph: str) -> str:
+    """Return a picture that shrinks no further than its letters can be read; then it scrolls."""
+    width = re.search(r' width="(\d+)"', graph)
+    least = int(width[1]) * _LEAST_SCALE if width else 0
+    return f'<div style="min-width: {least:.0f}px">{graph}</div>'
+
+
+def _log(record: RunRecord) -> str:
+    if not record.log:
+        return ""
+    lines_ = escape("\n".join(record.log))
+    return f"<section><h2>The worker's last lines</h2><pre>{lines_}</pre></section>"
+
+
+def _facts(record: RunRecord, status: dict[str, Any], document: dict[str, Any]) -> str:
     devices = sorted({f"{p['node']}/{p['device']}" for p in status.get("placement", ())})
     facts = {
-        "frames": str(document.get("frames", progress.get("frames", 0))),
-        "frames a second": f"{document.get('framesPerSecond', progress.get('framesPerSecond', 0.0)):.1f}",
-        "seconds": f"{document.get('seconds', 0.0):.2f}",
-        "first frame after": f"{document.get('firstFrameSeconds') or 0.0:.2f} s",
+        "frames": str(record.frames),
+        "frames a second": f"{record.frames_per_second:.1f}",
+        "of work": _seconds(document.get("seconds")),
+        "first frame after": _seconds(document.get("firstFrameSeconds")),
         "devices": ", ".join(devices) or "none",
     }
     return "".join(f"<div><b>{escape(value)}</b><span>{escape(key)}</span></div>" for key, value in facts.items())
+
+
+def _seconds(value: float | None) -> str:
+    return "—" if value is None else f"{value:.2f} s"
 
 
 def _function_rows(status: dict[str, Any], document: dict[str, Any]) -> str:
@@ -79,7 +100,7 @@ def _function_rows(status: dict[str, Any], document: dict[str, Any]) -> str:
                 microseconds(figure["microseconds"]) if figure else "",
             )
         )
-    return "".join(rows)
+    return "".join(rows) or "<li>none</li>"
 
 
 def _edge_rows(edges: Sequence[dict[str, Any]]) -> str:
@@ -87,10 +108,10 @@ def _edge_rows(edges: Sequence[dict[str, Any]]) -> str:
         _row(
             edge["from"],
             edge["to"],
-            edge["mechanism"],
+            edge.get("mechanism") or "—",
             str(edge.get("copies", 0)),
-            microseconds(edge.get("microseconds", 0.0)),
-            f"{edge.get('gigabytesPerSecond', 0.0):.1f}",
+            latency(edge),
+            bandwidth(edge),
             "yes" if edge.get("verified") else "no",
         )
         for edge in edges
@@ -147,4 +168,4 @@ def _results(artifacts: Sequence[dict[str, Any]], target: Path) -> str:
         path = local_path(artifact["uri"])
         link = os.path.relpath(path, target.parent) if path else artifact["uri"]
         rows.append(f'<li>{escape(artifact["name"])}: <a href="{escape(link)}">{escape(link)}</a></li>')
-    return "".join(rows)
+    return "".join(rows) or "<li>none</li>"

@@ -58,7 +58,7 @@ def run(
     namespace: str | None,
     context: str | None,
     kubeconfig: str | None,
-) -> int:
+) -> None:
     """Run the DataFlow in FILE to its end; on this machine unless a cluster is named.
 
     Exit 0: it succeeded. 1: it failed. 2: the input is wrong. 130: interrupted, and cleaned up.
@@ -87,7 +87,7 @@ def run(
     tell_end(record, code, quiet=quiet)
     if not as_json:
         print_paths(record, code, graph_path, report_path)
-    return code
+    click.get_current_context().exit(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,10 @@ class Watched:
     """``time.monotonic()`` when the command began."""
     timeout: float | None
 
-    async def run(self, client: KubeClient, *, delete: bool) -> None:
+    async def run(self, client: KubeClient, *, keep: bool = False, passing: bool = False) -> None:
         """Run the job in a cluster; see ``Session.run``."""
         follower = Follower(client, self.record, self.display, self.started, Session.patience(self.job))
-        await Session(client, self.job, self.record, follower, delete).run(self.timeout)
+        await Session(client, self.job, self.record, follower, keep, passing).run(self.timeout)
 
 
 @run_async
@@ -115,7 +115,7 @@ async def _run_here(watched: Watched, functions: tuple[str, ...]) -> ResolvedFlo
 
     watched.display.say("starting a cluster on this machine …")
     async with LocalCluster(functions, namespace=watched.record.namespace) as cluster:
-        await cluster.while_whole(watched.run(cluster.client, delete=False))
+        await cluster.while_whole(watched.run(cluster.client, passing=True))
     return flow
 
 
@@ -123,7 +123,7 @@ async def _run_here(watched: Watched, functions: tuple[str, ...]) -> ResolvedFlo
 async def _run_in_cluster(watched: Watched, kubeconfig: str | None, context: str | None, keep: bool) -> ResolvedFlow:
     async with connected(kubeconfig, context) as client:
         flow = check_job(watched.job, await known_in(client, watched.record.namespace))
-        await watched.run(client, delete=not keep)
+        await watched.run(client, keep=keep)
     return flow
 
 

@@ -37,14 +37,16 @@ class Session:
         job: the flow and what comes with it.
         record: what was seen of it.
         follower: fills the record.
-        delete: delete the flow when it has ended; an interrupted one is deleted all the same.
+        keep: leave the flow there when it has ended; an interrupted one is deleted all the same.
+        passing: the cluster ends with this run: nothing needs to be deleted in it.
     """
 
     client: KubeClient
     job: Job
     record: RunRecord
     follower: Follower
-    delete: bool
+    keep: bool = False
+    passing: bool = False
 
     @staticmethod
     def patience(job: Job) -> float:
@@ -60,13 +62,13 @@ class Session:
             ApiError: the API is gone.
         """
         uid = await self._create()
-        delete = True
+        ended = False
         try:
             await self._follow(timeout)
             await self._read_log()
-            delete = self.delete
+            ended = True
         finally:
-            if delete:
+            if not self.passing and not (ended and self.keep):
                 await delete_flow(self.client, uid, self.record.name, self.record.namespace, timeout=_DELETE_DEADLINE)
 
     async def _follow(self, timeout: float | None) -> None:

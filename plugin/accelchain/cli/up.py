@@ -10,7 +10,6 @@ import click
 
 from accelchain.cli.connect import run_async
 from accelchain.cli.diagnostics import log_lines
-from accelchain.cli.errors import SUCCEEDED
 from accelchain.cli.state import held, kubeconfig_path, log_path, state_folder
 from accelchain.cli.terminal import out, tell
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(0, 64), default=1, show_default=True, help="Workers that are kept warm.")
 @click.option("-v", "--verbose", is_flag=True, help="Log to stderr; else to up.log beside the kubeconfig.")
 @run_async
-async def up(functions: tuple[str, ...], workers: int, verbose: bool) -> int:
+async def up(functions: tuple[str, ...], workers: int, verbose: bool) -> None:
     """Start the embedded Kubernetes API, the operators, a kubelet and the node agent; stop with Ctrl-C.
 
     The one line on stdout is the path of a kubeconfig; kubectl and every Kubernetes client work with it.
@@ -40,7 +39,6 @@ async def up(functions: tuple[str, ...], workers: int, verbose: bool) -> int:
             tell(f"accelchain is up: export KUBECONFIG={kubeconfig}; stop with Ctrl-C")
             await _until_told(cluster)
             tell("stopping …")
-    return SUCCEEDED
 
 
 async def _until_told(cluster: LocalCluster) -> None:

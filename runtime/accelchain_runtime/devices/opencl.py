@@ -80,11 +80,15 @@ class OpenCLDevice:
         try:
             program.build(list(options), devices=[self.handle], cache_dir=False)
         except cl.RuntimeError as error:
-            raise InputError(f"The kernel does not compile for {self.name}: {error}") from error
+            raise InputError(f"The kernel does not compile for {self.name}: {self._compiler_words(program)}") from error
         if file:
             binaries = program.get_info(cl.program_info.BINARIES)
             _write_atomically(file, next(binary for binary in binaries if binary))  # it was built for one device
         return program
+
+    def _compiler_words(self, program: Any) -> str:
+        log_lines = str(program.get_build_info(self.handle, cl.program_build_info.LOG)).split("\n")
+        return "; ".join(line.strip() for line in log_lines if line.strip()) or "the compiler does not say why."
 
     def kernel(self, program: Any, name: str) -> Any:
         """Return a fresh kernel object: arguments of one user don't touch another's."""

@@ -14,6 +14,7 @@ from accelchain_runtime.engine.function import InputError, LiveSource, SetupCont
 from accelchain_runtime.engine.graph import Graph, label
 from accelchain_runtime.engine.loader import new_function
 from accelchain_runtime.engine.plan import ConnectionPlan, FunctionPlan, Plan
+from accelchain_runtime.engine.specs import check_outputs
 from accelchain_runtime.engine.state import Edge, Node, Port, Slot
 from accelchain_runtime.links import MECHANISMS
 from accelchain_runtime.links.base import Connect, Memory, free_memory, is_accelerator, new_memory
@@ -50,7 +51,7 @@ class Assembly:
 class SetupFailed(Exception):  # noqa: N818  (says what happened)
     """A function's setup raised."""
 
-    def __init__(self, function: str, error: Exception) -> None:
+    def __init__(self, function: str, error: Exception | SystemExit) -> None:
         super().__init__(str(error))
         self.function = function
         self.error = error
@@ -93,7 +94,10 @@ class Assembler:
         for node in self.assembly.nodes:
             if stopped():
                 return self.assembly
-            self._allocate(node)
+            try:
+                self._allocate(node)
+            except MemoryError as error:
+                raise SetupFailed(node.name, error) from error
         for node in self.assembly.nodes:
             leaders = {
                 id(held) for leader in self.assembly.nodes if node in leader.followers for held in leader.held_back
@@ -114,7 +118,10 @@ class Assembler:
         }
         infos = [self._upstream[c.source.function] for c in connections]
         first = infos[0] if infos else SourceInfo((0, 0))
-        function = new_function(folder, implementation)
+        try:
+            function = new_function(folder, implementation)
+        except (Exception, SystemExit) as error:  # a class whose __init__ raises
+            raise SetupFailed(plan.name, error) from error
         node = Node(
             plan.name,
             function,
@@ -137,13 +144,9 @@ class Assembler:
             live=self._live,
         )
         try:
-            specs = dict(function.setup(context))
-        except Exception as error:  # whatever a function raises ends the run, and is reported with its name
+            self._outputs[plan.name] = check_outputs(folder, function.setup(context))
+        except (Exception, SystemExit) as error:  # whatever a function raises ends the run, reported with its name
             raise SetupFailed(plan.name, error) from error
-        ports = [port["name"] for port in folder.outputs]
-        if sorted(specs) != sorted(ports):
-            raise SetupFailed(plan.name, TypeError(f"setup must return specs of {ports}, not of {sorted(specs)}"))
-        self._outputs[plan.name] = {port: specs[port] for port in ports}
         if not connections:
             first = getattr(function, "info", first)
             self.assembly.sources[plan.name] = first

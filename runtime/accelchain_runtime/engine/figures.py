@@ -38,8 +38,9 @@ class Mean:
 class Typical:
     """The median of the last values.
 
-    Where every core is at work a thread that is woken waits for one, for milliseconds now and then. That is the work's
-    time and not the edge's; it would be most of a mean (on two busy cores 700 us, where the median is 50 us).
+    Where every core is at work the loop is woken late now and then, by milliseconds. That is not the edge's doing, and
+    would be most of a mean (on two busy cores 0.6 to 1.1 ms, where the median is 0.07 ms). What is slow for fewer than
+    half of the frames does not show.
     """
 
     __slots__ = ("_values",)

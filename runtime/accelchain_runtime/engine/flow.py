@@ -152,6 +152,7 @@ class Flow:
         before = device.marker(device.queue, waits) if timed else None
         try:
             event = node.function.enqueue(frame, inputs, outputs, device.queue, waits)
+            ordered = event is not None and device.on_queue(event)
         except EndOfStream as end:
             if taken:
                 raise RunFailed(Failed(node.name, TypeError("only a source may end the stream"))) from end
@@ -164,7 +165,6 @@ class Flow:
         self.unflushed.add(device)
         if before is not None:
             node.figures.device.take([(device, before, event)])
-        ordered = device.on_queue(event)
         if node.await_end:
             self._await_end(node, device, event, taken)
         else:

@@ -46,9 +46,10 @@ class KernelFunction:
         outputs = output_specs(self._function, context)
         file = context.folder / self._declaration["file"]
         try:
-            source = file.read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{context.name}: kernel file {file} can't be read: {error.strerror}.") from error
+            source = f'#line 1 "{file.name}"\n{file.read_text(encoding="utf-8")}'  # what the compiler's words refer to
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+            raise InputError(f"{context.name}: kernel file {file} can't be read: {reason}.") from error
         device = self._device = context.device
         self._kernel = device.kernel(device.build(source, (), context.cache), self._declaration["name"])
         height, width, channels = picture_shape(context.inputs[self._inputs[0]], context.name)

@@ -16,6 +16,7 @@ from accelchain_runtime.engine.flow import RunFailed
 from accelchain_runtime.engine.function import InputError
 from accelchain_runtime.engine.loop import Loop
 from accelchain_runtime.engine.plan import Plan
+from accelchain_runtime.engine.specs import check_results
 from accelchain_runtime.engine.state import Node
 from accelchain_runtime.engine.status import ENDS, Status
 from accelchain_runtime.engine.threads import Failed, HostThread, Inbox, Stop, Worker, join_all
@@ -130,7 +131,7 @@ class Run:
         for node in self._assembly.nodes:
             self._raise_if_stopped()
             try:
-                values = node.function.finish()
+                values = check_results(node.function.finish())
             except Exception as error:  # whatever a function raises ends the run, and is reported with its name
                 raise RunFailed(Failed(node.name, error)) from error
             outputs |= {f"{node.name}.{name}": value for name, value in values.items()}
@@ -191,12 +192,15 @@ class Run:
                 return "FunctionFailed", _named(function, error.cause.error), ""
             cause = error.cause.error
         elif isinstance(error, SetupFailed):
+            if not isinstance(error.error, Exception):
+                return "FunctionFailed", _named(error.function, error.error), ""
             function, cause = error.function, error.error
         elif self._stop is not None:
             return self._stop.reason, self._stop.message, ""
         if isinstance(cause, InputError):
             return "InvalidInput", _named(function, cause), self._field(function, cause.parameter)
-        log.error("%s: %s", function or "worker", cause, exc_info=cause)
+        told = isinstance(cause, DeviceError | LinkError)  # sentences for users; of all else the place matters
+        log.error("%s: %s", function or "worker", cause, exc_info=None if told else cause)
         on_device = on_device or any(is_accelerator(d) and d.is_device_error(cause) for d in devices.values())
         if on_device or isinstance(cause, DeviceError | LinkError):
             return "DeviceFailed", _named(function, cause), ""

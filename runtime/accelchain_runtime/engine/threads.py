@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from queue import SimpleQueue
 from typing import Any
 
@@ -149,8 +150,11 @@ class HostThread(Worker):
         begun = time.perf_counter()
         try:
             node.function.enqueue(task.frame, task.inputs, task.outputs, None, ())
+            if not (node.inputs or isfinite(task.frame.time)):
+                raise ValueError(f"a source must set the frame's time to seconds, not to {task.frame.time}")
         except EndOfStream as end:
-            self.inbox.put(Ended(node, task, end.warning))
+            misplaced = Failed(node.name, TypeError("only a source may end the stream"))
+            self.inbox.put(misplaced if node.inputs else Ended(node, task, end.warning))
             return False
         except BaseException as error:  # whatever a function raises ends the run, and is reported with its name
             self.inbox.put(Failed(node.name, error))

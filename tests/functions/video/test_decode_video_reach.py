@@ -123,6 +123,16 @@ def test_a_missing_page_is_named_without_the_secrets_in_its_address(decode, serv
     assert "/clip.mp4" in str(caught.value)
 
 
+def test_a_redirect_without_end_is_said(decode, serve):
+    def answer(handler):
+        handler.send_response(302)
+        handler.send_header("Location", "/clip.mp4")
+        handler.end_headers()
+
+    with pytest.raises(InputError, match="redirects without end"):
+        decode(serve(answer) + "/clip.mp4")
+
+
 def test_nobody_listening_is_said(decode, serve):
     with pytest.raises(InputError, match="refused"):
         decode("http://127.0.0.1:1/clip.mp4")
@@ -158,6 +168,7 @@ def test_a_connection_that_breaks_ends_the_stream_with_a_warning(tmp_path, make_
         released.set()
     assert 10 <= len(decoded.pictures) < len(noise)
     assert f"ended at frame {len(decoded.pictures)}" in decoded.warning or "ends at frame" in decoded.warning
+    assert decoded.times == pytest.approx([number / 10 for number in range(len(decoded.times))])
 
 
 @pytest.mark.parametrize(("scheme", "protocols"), [("file", {"file"}), ("http", {"http", "https", "tcp", "tls"})])

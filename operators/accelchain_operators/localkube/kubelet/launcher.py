@@ -90,7 +90,7 @@ class Launcher:
         Raises:
             WorkerFailed: it ended instead.
         """
-        await self._until_prepared()
+        await self.prepared()
         await self._pool.warm_ready()
 
     async def launch(self, assignment: Assignment) -> Process:
@@ -99,7 +99,7 @@ class Launcher:
         Raises:
             OSError: the process cannot be started.
         """
-        await self._until_prepared()
+        await self.prepared()
         line = assignment.line()
         if len(line) <= LINE_LIMIT and fits_warm(assignment.environment, self._environment):
             process = self._pool.take(line, assignment.log)
@@ -112,7 +112,8 @@ class Launcher:
             log=assignment.log,
         )
 
-    async def _until_prepared(self) -> None:
+    async def prepared(self) -> None:
+        """Return when kernels are compiled, or were before."""
         assert self._prepared is not None, "start() comes first"
         await asyncio.shield(self._prepared)
 

@@ -138,6 +138,9 @@ class PodRunner:
                 return
             if self._launcher.preparing:
                 self._wait_for("PreparingKernels", "kernels are compiled for this machine; this happens once")
+                await first_of(self._launcher.prepared(), self._deleted.wait())
+            if self._deleted.is_set():
+                return
             self._process = await self._launcher.launch(assignment)
             self.folder.record(self._process.pid)
         except OSError as error:

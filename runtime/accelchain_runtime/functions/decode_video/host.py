@@ -153,7 +153,11 @@ class DecodeVideo:
             self._condition.interruption = f"no data for {self._condition.timeout:g} s"
         except (FFmpegError, OSError) as error:
             self._condition.interruption = describe(error)
-        yield from stream.decode(None)  # what the decoder still holds
+        for picture in stream.decode(None):  # what the decoder still holds
+            picture.time_base = (
+                stream.time_base
+            )  # it had it from the packet; here there is none, and times would be NaN
+            yield picture
 
     def _rgb(self, picture: VideoFrame) -> Array:
         """The picture as uint8 [height, width, 3] of the first one's size, in FFmpeg's own memory."""

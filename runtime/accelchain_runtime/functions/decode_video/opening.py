@@ -8,6 +8,7 @@ files).
 
 from __future__ import annotations
 
+import errno
 import stat
 
 import av
@@ -52,7 +53,7 @@ def open_video(address: Address, timeout: float) -> tuple[InputContainer, VideoS
     try:
         container = av.open(url, container_options=options, timeout=timeout, metadata_errors="replace")
     except (FFmpegError, OSError) as error:
-        raise InputError(f"{address.shown}: {_reason(error, timeout)}.", parameter="uri") from None
+        raise InputError(f"{address.shown}: {_reason(error, address, timeout)}.", parameter="uri") from None
     try:
         return container, _video_stream(container, address)
     except InputError:
@@ -96,7 +97,7 @@ def _video_stream(container: InputContainer, address: Address) -> VideoStream:
     raise InputError(f"{address.shown}: has no video stream, only {' and '.join(kinds)}.", parameter="uri")
 
 
-def _reason(error: Exception, timeout: float) -> str:
+def _reason(error: Exception, address: Address, timeout: float) -> str:
     if isinstance(error, (HTTPError, HTTPClientError, HTTPServerError)):
         return f"the server answered: {describe(error)}"
     if isinstance(error, av.error.ExitError):
@@ -106,4 +107,8 @@ def _reason(error: Exception, timeout: float) -> str:
             "is no video that can be read: no known container (mp4, mkv, avi, …), its index is missing, "
             "or it is a playlist that names other files"
         )
+    if isinstance(error, OSError) and error.errno == errno.EIO:  # all that FFmpeg says of these
+        if address.scheme == "file":
+            return "can't be read: truncated within its header, or the disk has an error"
+        return "can't be reached: its host is unknown, it redirects without end, or the connection broke"
     return describe(error)

@@ -29,6 +29,9 @@ _CONNECTIONS = 64
 _IDLE_SECONDS = 10.0
 """A client that sends no request, or reads nothing, for this long is dropped."""
 _STREAM_SECONDS = 1.0
+"""A stream's interval where the client names none."""
+_SHORTEST_SECONDS = 0.1
+"""No stream is sent documents more often than that."""
 _LAST_SECONDS = 0.5
 """How long streams may take to send the last document when the worker ends."""
 
@@ -148,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif url.path == "/status":
             self._send(HTTPStatus.OK, _line(self.server.status.document()), "application/json")
         elif url.path == "/stream":
-            self._stream()
+            self._stream(url.query)
         elif (live := self._live(url.path)) is not None:
             self._show(live)
         else:
@@ -165,9 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return self.server.status.live(path.removeprefix("/live/").removesuffix(".mjpeg"))
 
-    def _stream(self) -> None:
-        """Send a document at once, on every change of phase and once a second, until the run has ended."""
+    def _stream(self, query: str) -> None:
+        """Send a document at once, on every change of phase and once an interval, until the run has ended."""
         status, server = self.server.status, self.server
+        interval = _interval(query)
         self._begin_endless("application/x-ndjson")
         server.streaming(1)
         try:
@@ -177,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(_line(document))
                 if document["phase"] in ENDS:
                     return
-                version = status.wait(version, _STREAM_SECONDS)
+                version = status.wait(version, interval)
         finally:
             server.streaming(-1)
 
@@ -226,3 +230,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _line(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def _interval(query: str) -> float:
+    """Return how many seconds a stream waits for news: ``?interval=`` within bounds; a second where it is none."""
+    try:
+        return min(max(float(parse_qs(query).get("interval", [""])[0]), _SHORTEST_SECONDS), _IDLE_SECONDS)
+    except ValueError:
+        return _STREAM_SECONDS

@@ -19,10 +19,10 @@ from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType,
 from accelchain_operators.kube.kinds import DATA_FLOW, POD, SECRET, WB_CONNECTION, WB_FUNCTION
 
 JsonObject = dict[str, Any]
+_INTERVAL = "0.25"
+"""Seconds between two documents of the worker."""
 _PAUSE = 0.1
 """Seconds before a lost watch begins anew."""
-_STANDING = ("UnknownDevice", "RateUnreachable")
-"""Refusals that do not depend on what else was created a moment ago."""
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,7 @@ log = logging.getLogger(__name__)
 class Follower:
     """Fills a record and tells a display about it."""
 
-    def __init__(
-        self, client: KubeClient, record: RunRecord, display: Display, started: float, patience: float = 0.0
-    ) -> None:
+    def __init__(self, client: KubeClient, record: RunRecord, display: Display, started: float) -> None:
         """Follow the flow that ``record`` names.
 
         Args:
@@ -40,14 +38,11 @@ class Follower:
             record: what is filled.
             display: who is told.
             started: ``time.monotonic()`` of the run's begin: all seconds count from here.
-            patience: seconds that a refusal must stand to be the end. Operators may see the flow before what was
-                created with it, and take their refusal back when they see that too.
         """
         self._client = client
         self._record = record
         self._display = display
         self._started = started
-        self._patience = patience
         self._uid = ""
         self._waiting = ""
         self._ended = asyncio.Event()
@@ -92,13 +87,6 @@ class Follower:
         waiting, self._waiting = self._waiting, self._record.waiting
         if self._waiting and self._waiting != waiting:
             self._display.say(f"{self._seconds():6.2f} s  waiting: {self._waiting}")
-        end = self._record.end
-        if end and end["type"] == "Accepted" and end["reason"] not in _STANDING and self._patience:
-            asyncio.get_running_loop().call_later(self._patience, self._settle)
-        elif end:
-            self._ended.set()
-
-    def _settle(self) -> None:
         if self._record.end:
             self._ended.set()
 
@@ -135,7 +123,7 @@ class Follower:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
         async with (
             aiohttp.ClientSession(timeout=timeout, headers={"Authorization": f"Bearer {token}"}) as session,
-            session.get(f"{base}/stream") as response,
+            session.get(f"{base}/stream", params={"interval": _INTERVAL}) as response,
         ):
             response.raise_for_status()
             async for line in response.content:

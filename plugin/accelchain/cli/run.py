@@ -103,7 +103,7 @@ class Watched:
 
     async def run(self, client: KubeClient, *, keep: bool = False, passing: bool = False) -> None:
         """Run the job in a cluster; see ``Session.run``."""
-        follower = Follower(client, self.record, self.display, self.started, Session.patience(self.job))
+        follower = Follower(client, self.record, self.display, self.started)
         await Session(client, self.job, self.record, follower, keep, passing).run(self.timeout)
 
 

@@ -5,24 +5,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 from accelchain.cli.errors import Refused, RunFailed
-from accelchain.cli.follow import Follower, list_and_watch
+from accelchain.cli.follow import Follower
 from accelchain.cli.inputs import Job
 from accelchain.cli.objects import delete_flow
 from accelchain.cli.record import RunRecord
-from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType
-from accelchain_operators.kube.kinds import BY_KIND, DATA_FLOW, FUNCTION_CHAIN, FUNCTION_TYPE
+from accelchain_operators.kube.client import ApiError, KubeClient
+from accelchain_operators.kube.kinds import BY_KIND, DATA_FLOW
 
 JsonObject = dict[str, Any]
 FIELD_MANAGER = "accelchain-cli"
-_SEEN_DEADLINE = 5.0
-"""Seconds within which operators have looked at a chain or a type; after that the flow is created all the same."""
-_PATIENCE = 1.0
-"""Seconds that a refusal must stand where the file holds more than the flow."""
 _DELETE_DEADLINE = 15.0
 _LOG_LINES, _LOG_DEADLINE = 12, 3.0
 _LOG_HELPS = ("FunctionFailed", "DeviceFailed", "WorkerLost")
@@ -47,11 +42,6 @@ class Session:
     follower: Follower
     keep: bool = False
     passing: bool = False
-
-    @staticmethod
-    def patience(job: Job) -> float:
-        """Return how long a refusal must stand to be one."""
-        return _PATIENCE if job.resources else 0.0
 
     async def run(self, timeout: float | None) -> None:
         """Run the flow; how it ended is in the record.
@@ -98,8 +88,6 @@ class Session:
                     raise Refused(f"metadata.name: there is a DataFlow {name} already; {hint}.") from None
                 raise
             self.follower.saw({**created, "kind": obj["kind"]})
-            if type in (FUNCTION_CHAIN, FUNCTION_TYPE):
-                await self._until_seen(type, created)
             uid = created["metadata"]["uid"]
         return uid
 
@@ -115,19 +103,6 @@ class Session:
                     DATA_FLOW, self.record.name, self.record.namespace, uid=created["metadata"]["uid"]
                 )
             raise
-
-    async def _until_seen(self, type: ResourceType, created: JsonObject) -> None:
-        """Wait until the operators know a chain or a type, so that they don't miss it when they see the flow."""
-        meta = created["metadata"]
-        namespace = self.record.namespace if type.namespaced else None
-        await _within(_SEEN_DEADLINE, self._seen(type, meta["uid"], meta["generation"], namespace))
-
-    async def _seen(self, type: ResourceType, uid: str, generation: int, namespace: str | None) -> None:
-        async with aclosing(list_and_watch(self.client, type, namespace)) as events:
-            async for event in events:
-                status = event.object.get("status") or {}
-                if event.object["metadata"]["uid"] == uid and status.get("observedGeneration", 0) >= generation:
-                    return
 
     async def _read_log(self) -> None:
         """Take the worker's last lines into the record, where the flow failed for a reason that they explain."""

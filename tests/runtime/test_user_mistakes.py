@@ -59,7 +59,7 @@ def mistake(start_worker, make_plan, tmp_path):
             defaults = {"init": "", "setup": "pass", "enqueue": "pass", "finish": "{}"}
             (folder / "f.py").write_text(CODE.format(**defaults | parts))
         plan = make_plan(
-            [("source", "count", {"frames": 3}), ("mine", "wrong", {}, "host" if kind == "host" else "cpu0")],
+            [("source", "count-source", {"frames": 3}), ("mine", "wrong", {}, "host" if kind == "host" else "cpu0")],
             ["source.frames mine.frames"],
         )
         environment = {"ACCELCHAIN_FUNCTIONS": f"{Path(__file__).parent / 'functions'}:{folder.parent}"}

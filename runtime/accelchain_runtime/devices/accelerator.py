@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from accelchain_runtime.devices.base import Array, Device, DeviceBuffer, Queue
 from accelchain_runtime.engine.function import Event
 
-
-class Mapping(Protocol):
-    """Device memory that the host may touch until it is released."""
-
-    def release(self, queue: Queue, wait_for: Sequence[Event] | None = None) -> Event:
-        """Enqueue the end of the mapping."""
+Mapping = Any
+"""Device memory that the host may touch until it is unmapped (``pyopencl.MemoryMap``)."""
 
 
 class Accelerator(Device, Protocol):
@@ -32,6 +28,9 @@ class Accelerator(Device, Protocol):
         self, queue: Queue, buffer: DeviceBuffer, nbytes: int, *, write: bool, wait_for: Sequence[Event] = ()
     ) -> tuple[Mapping, Event]:
         """Enqueue a mapping of the buffer for the host; ``write`` discards what the buffer held."""
+
+    def unmap(self, queue: Queue, mapping: Mapping) -> Event:
+        """Enqueue the end of a mapping."""
 
     def copy(
         self, queue: Queue, source: DeviceBuffer, target: DeviceBuffer, nbytes: int, wait_for: Sequence[Event] = ()

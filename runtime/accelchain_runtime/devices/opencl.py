@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ class OpenCLDevice:
         self.queue = self.new_queue()
         self._queue_pointer = self.queue.int_ptr
         self._programs: dict[str, Any] = {}
+        # PoCL's basic device runs commands within the call that enqueues them, and locks itself out if a second thread
+        # enqueues what depends on them at that moment (seen with 3.0)
+        self._enqueueing = threading.Lock()
 
     def new_queue(self) -> Any:
         """Return a further in-order queue."""
@@ -119,19 +123,22 @@ class OpenCLDevice:
         wait_for: Sequence[Event] = (),
     ) -> Event:
         """Enqueue a kernel."""
-        event: Event = cl.enqueue_nd_range_kernel(
-            queue, kernel, global_size, local_size, wait_for=wait_for if wait_for else None
-        )
+        with self._enqueueing:
+            event: Event = cl.enqueue_nd_range_kernel(
+                queue, kernel, global_size, local_size, wait_for=wait_for if wait_for else None
+            )
         return event
 
     def read(self, queue: Any, buffer: Any, array: Array, wait_for: Sequence[Event] = ()) -> Event:
         """Enqueue a copy into ``array``; the event waits when it is dropped before the copy is done."""
-        event: Event = cl.enqueue_copy(queue, array, buffer, is_blocking=False, wait_for=wait_for or None)
+        with self._enqueueing:
+            event: Event = cl.enqueue_copy(queue, array, buffer, is_blocking=False, wait_for=wait_for or None)
         return event
 
     def write(self, queue: Any, buffer: Any, array: Array, wait_for: Sequence[Event] = ()) -> Event:
         """Enqueue a copy of ``array``; the event waits when it is dropped before the copy is done."""
-        event: Event = cl.enqueue_copy(queue, buffer, array, is_blocking=False, wait_for=wait_for or None)
+        with self._enqueueing:
+            event: Event = cl.enqueue_copy(queue, buffer, array, is_blocking=False, wait_for=wait_for or None)
         return event
 
     def map(
@@ -139,19 +146,28 @@ class OpenCLDevice:
     ) -> tuple[Any, Event]:
         """Enqueue a mapping of the buffer for the host."""
         flags = cl.map_flags.WRITE_INVALIDATE_REGION if write else cl.map_flags.READ
-        array, event = cl.enqueue_map_buffer(
-            queue, buffer, flags, 0, (nbytes,), np.uint8, wait_for=wait_for or None, is_blocking=False
-        )
+        with self._enqueueing:
+            array, event = cl.enqueue_map_buffer(
+                queue, buffer, flags, 0, (nbytes,), np.uint8, wait_for=wait_for or None, is_blocking=False
+            )
         return array.base, event
+
+    def unmap(self, queue: Any, mapping: Any) -> Event:
+        """Enqueue the end of a mapping."""
+        with self._enqueueing:
+            event: Event = mapping.release(queue)
+        return event
 
     def copy(self, queue: Any, source: Any, target: Any, nbytes: int, wait_for: Sequence[Event] = ()) -> Event:
         """Enqueue a copy between buffers of this context."""
-        event: Event = cl.enqueue_copy(queue, target, source, byte_count=nbytes, wait_for=wait_for or None)
+        with self._enqueueing:
+            event: Event = cl.enqueue_copy(queue, target, source, byte_count=nbytes, wait_for=wait_for or None)
         return event
 
     def marker(self, queue: Any, wait_for: Sequence[Event] = ()) -> Event:
         """Enqueue a command that does nothing."""
-        event: Event = cl.enqueue_marker(queue, wait_for=wait_for or None)
+        with self._enqueueing:
+            event: Event = cl.enqueue_marker(queue, wait_for=wait_for or None)
         return event
 
     def on_queue(self, event: Any) -> bool:

@@ -70,7 +70,7 @@ class HostToDevice:
         mapping = self._mapped[index]
         assert mapping is not None, "a slot is carried once until it is released"
         self._mapped[index] = None
-        event = self._unmapped[index] = mapping.release(self._device.queue)
+        event = self._unmapped[index] = self._device.unmap(self._device.queue, mapping)
         return event
 
     def release(self, index: int, read: Event | None) -> Event | None:
@@ -86,7 +86,7 @@ class HostToDevice:
         """Unmap and drop the device's buffers."""
         for mapping in self._mapped:
             if mapping is not None:
-                mapping.release(self._device.queue)
+                self._device.unmap(self._device.queue, mapping)
         self._device.finish()
         for handle in self._handles:
             self._device.release(handle)
@@ -120,7 +120,7 @@ class DeviceToHost:
         mapping = self._mapped[index]
         assert mapping is not None, "a slot is released once after it was carried"
         self._mapped[index] = None
-        return mapping.release(self._device.queue)
+        return self._device.unmap(self._device.queue, mapping)
 
     def commands(self, index: int) -> Sequence[tuple[Accelerator, Event]]:
         """The mapping."""
@@ -131,7 +131,7 @@ class DeviceToHost:
         """Unmap what is mapped."""
         for mapping in self._mapped:
             if mapping is not None:
-                mapping.release(self._device.queue)
+                self._device.unmap(self._device.queue, mapping)
         self._device.finish()
 
 
@@ -159,8 +159,8 @@ class AcrossContexts:
         event.wait()
         writing, event = consumer.map(consumer.queue, self._handles[index], memory.spec.nbytes, write=True)
         event.wait()
-        handed = writing.release(consumer.queue)
-        reading.release(producer.queue).wait()
+        handed = consumer.unmap(consumer.queue, writing)
+        producer.unmap(producer.queue, reading).wait()
         handed.wait()
         return None
 

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -156,8 +157,10 @@ def _process() -> None:
         log.exception("the worker failed")
         code = EXIT_FAILED
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by whoever started this process
+            with suppress(OSError):  # its reader has gone, or the disk is full: the exit code still counts
+                stream.flush()
     os._exit(code)
 
 

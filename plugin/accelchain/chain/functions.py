@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from accelchain.api.common import Scalar
@@ -139,23 +139,30 @@ def _evaluate(
 
 
 def _check_targets(drafts: Mapping[str, Draft], problems: Problems) -> None:
-    """Check that no two sinks write to one address."""
-    taken: dict[str, str] = {}
-    for draft in drafts.values():
-        if draft.type.spec.outputs:
+    """Check that no sink writes where another one writes, or where a function reads."""
+    reads = {normal_address(address): (name, origin) for name, address, origin in _addresses(drafts, writes=False)}
+    writes: dict[str, str] = {}
+    for name, address, origin in _addresses(drafts, writes=True):
+        place = normal_address(address)
+        writer = writes.setdefault(place, name)
+        reader, read_from = reads.get(place, ("", ""))
+        of_flow = origin.startswith("spec.outputs.")  # equal addresses of the flow itself were told already
+        if reader and not (of_flow and read_from.startswith("spec.inputs.")):
+            other = f"function '{reader}' reads from"
+        elif writer != name and not of_flow:
+            other = f"function '{writer}' writes to"
+        else:
             continue
+        problems.add("InvalidParameter", origin, f"{other} {address} too: give each its own.")
+
+
+def _addresses(drafts: Mapping[str, Draft], *, writes: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield function, address and the field that it came from, of what functions read from or write to."""
+    for draft in drafts.values():
+        plain = "uri-input" if draft.type.spec.outputs else "uri-output"  # a parameter ``uri`` without a format
         for declaration in draft.type.spec.parameters:
             sourced = draft.values.get(declaration.name)
             if sourced is None or not isinstance(sourced.value, str) or not is_address(declaration):
                 continue
-            if declaration.format == "uri-input":
-                continue
-            place = normal_address(sourced.value)
-            other = taken.setdefault(place, draft.name)
-            # two outputs of the flow with one address were told already
-            if other != draft.name and not sourced.origin.startswith("spec.outputs."):
-                problems.add(
-                    "InvalidParameter",
-                    sourced.origin,
-                    f"function '{other}' writes to {sourced.value} too: give each its own.",
-                )
+            if ((declaration.format or plain) == "uri-output") == writes:
+                yield draft.name, sourced.value, sourced.origin

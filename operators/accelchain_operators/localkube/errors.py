@@ -88,8 +88,12 @@ def not_found(group: str, plural: str, name: str) -> StatusError:
 
 
 def no_such_resource() -> StatusError:
-    """404: nothing is served at this path."""
+    """404: this group has no such resource."""
     return StatusError(404, "NotFound", "the server could not find the requested resource")
+
+
+class NoSuchPageError(Exception):
+    """404: nothing is served below this path. The one answer that is plain text, as a real server's router sends it."""
 
 
 def already_exists(group: str, plural: str, name: str) -> StatusError:

@@ -148,7 +148,7 @@ def test_transition_rules_follow_the_items_of_map_lists(rest, widgets):
 
 
 def test_the_type_in_the_body_must_fit_the_address(rest, widgets):
-    rest.post(widgets.path, {**widgets.make("a", {}), "kind": "Gadget"}).refused(400, "BadRequest")
+    rest.post(widgets.path, {**widgets.make("a", {}), "kind": "Gadget"}).refused(422, "Invalid")
     rest.post(widgets.path, {**widgets.make("a", {}), "apiVersion": "v1"}).refused(400, "BadRequest")
 
 

@@ -74,7 +74,9 @@ def test_watch(api, namespace):
     assert seen == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a")]
 
 
-def test_watch_from_a_lost_revision_is_410(api, namespace):
+def test_watch_from_a_lost_revision_is_410(api, namespace, foreign_server):
+    if foreign_server:
+        pytest.skip("a real server keeps 75 s of changes at least, so that the first revision is not lost yet")
     core = client.CoreV1Api(api)
     with pytest.raises(ApiException) as caught:
         next(watch.Watch().stream(core.list_namespaced_config_map, namespace, resource_version="1", timeout_seconds=5))

@@ -7,7 +7,16 @@ import secrets
 import string
 
 from accelchain_operators.localkube.api.cluster import Cluster
-from accelchain_operators.localkube.errors import Cause, bad_request, conflict, forbidden, not_found, required_field
+from accelchain_operators.localkube.errors import (
+    Cause,
+    bad_request,
+    conflict,
+    forbidden,
+    invalid,
+    invalid_value,
+    not_found,
+    required_field,
+)
 from accelchain_operators.localkube.objects import JsonObject
 from accelchain_operators.localkube.resources.builtin import NAMESPACES
 from accelchain_operators.localkube.resources.endpoint import Endpoint
@@ -25,7 +34,10 @@ def identify(endpoint: Endpoint, namespace: str, obj: JsonObject, name: str | No
             f"the API version in the data ({version}) does not match the expected API version ({endpoint.api_version})"
         )
     if (kind := obj.setdefault("kind", endpoint.kind)) != endpoint.kind:
-        raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({endpoint.kind})")
+        if not endpoint.custom:
+            raise bad_request(f"the kind in the data ({kind}) does not match the expected kind ({endpoint.kind})")
+        called = (obj.get("metadata") or {}).get("name", "")
+        raise invalid(endpoint.group, str(kind), called, [invalid_value("kind", kind, f"must be {endpoint.kind}")])
     meta = obj.get("metadata")
     if meta is None:
         meta = obj["metadata"] = {}

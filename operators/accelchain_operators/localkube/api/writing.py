@@ -256,6 +256,12 @@ def _spec_changed(endpoint: Endpoint, old: JsonObject, new: JsonObject) -> bool:
 
 def _validate(endpoint: Endpoint, obj: JsonObject, old: JsonObject | None) -> None:
     causes = validate(obj, endpoint.schema, MISSING if old is None else old)
+    if not endpoint.custom and any(cause.reason == "FieldValueTypeInvalid" for cause in causes):
+        # A real server can't even read such an object: its built-in kinds are Go structs.
+        text = "; ".join(cause.text() for cause in causes)
+        raise bad_request(
+            f'{endpoint.kind} in version "{endpoint.version}" cannot be handled as a {endpoint.kind}: {text}'
+        )
     if not causes:
         causes = list(endpoint.strategy.check(obj, old))
     if old is not None and old["metadata"].get("deletionTimestamp"):

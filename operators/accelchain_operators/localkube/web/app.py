@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from accelchain_operators.localkube.api.cluster import Cluster
-from accelchain_operators.localkube.errors import StatusError, method_not_allowed, no_such_resource
+from accelchain_operators.localkube.errors import NoSuchPageError, StatusError, method_not_allowed
 from accelchain_operators.localkube.faults import Fault, Faults
 from accelchain_operators.localkube.logs import LogSource
 from accelchain_operators.localkube.objects import JsonObject
@@ -76,6 +76,8 @@ class ApiApp:
                 raise error
         except StatusError as error:
             response = bodies.error_answer(error)
+        except NoSuchPageError:
+            response = web.Response(status=404, text="404 page not found\n")
         except (ConnectionResetError, asyncio.CancelledError):
             raise
         except Exception:
@@ -125,7 +127,7 @@ class ApiApp:
             return bodies.answer(found, media=bodies.AGGREGATED)
         document = self._find_document(request, path)
         if document is None:
-            raise no_such_resource()
+            raise NoSuchPageError
         return bodies.answer(document)
 
     def _find_document(self, request: web.Request, path: str) -> JsonObject | None:

@@ -11,6 +11,7 @@ from accelchain_operators.localkube.api import deletion, patching, writing
 from accelchain_operators.localkube.api.cluster import Cluster
 from accelchain_operators.localkube.api.options import DeleteOptions, WriteOptions, read_dry_run
 from accelchain_operators.localkube.errors import (
+    NoSuchPageError,
     StatusError,
     bad_request,
     invalid,
@@ -37,9 +38,11 @@ def manager_of(request: web.Request) -> str:
 
 
 def find_endpoint(cluster: Cluster, info: RequestInfo) -> Endpoint:
-    """Return the endpoint of a request. Raises StatusError 404, 405."""
+    """Return the endpoint of a request. Raises StatusError 404, NoSuchPageError."""
     endpoint = cluster.registry.find(info.group, info.version, info.resource)
     if endpoint is None:
+        if info.version not in cluster.registry.groups().get(info.group, ()):
+            raise NoSuchPageError
         raise no_such_resource()
     if endpoint.namespaced and not info.namespace and (info.name or info.verb not in ("list", "watch")):
         raise no_such_resource()

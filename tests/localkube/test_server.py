@@ -300,15 +300,3 @@ async def test_a_followed_log_is_closed_when_its_reader_leaves(connect):
         assert await response.content.readline() == b"line\n"
         response.close()
     await asyncio.wait_for(closed.wait(), 5)
-
-
-async def test_a_kubelet_may_bind_by_a_patch_but_only_once(connect):
-    api = await connect()
-    pod = {**POD, "spec": {"containers": POD["spec"]["containers"]}}
-    made = (await api("POST", "/api/v1/namespaces/default/pods", pod))[1]
-    patch = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"]}, "spec": {"nodeName": "n"}}
-    path = "/api/v1/namespaces/default/pods/p"
-    bound = (await api("PATCH", path, patch, media="application/merge-patch+json"))[1]
-    assert bound["status"]["conditions"][0]["type"] == "PodScheduled"
-    again = {"spec": {"nodeName": "other"}}
-    assert (await api("PATCH", path, again, media="application/merge-patch+json"))[0] == 422

@@ -24,6 +24,8 @@ class Recorded:
     manager: str
     """The field manager, or the first part of the user agent."""
     code: int
+    user: str = ""
+    """Who asked: ``system:serviceaccount:NAMESPACE:NAME`` …; empty where nobody was let in."""
 
     @property
     def is_write(self) -> bool:
@@ -45,24 +47,24 @@ class Recorder:
 
     def __init__(self, limit: int = 2000) -> None:
         self.requests: deque[Recorded] = deque(maxlen=limit)
-        self._counts: Counter[tuple[Right, str]] = Counter()
+        self._counts: Counter[tuple[Right, str, str]] = Counter()
 
     def add(self, request: Recorded) -> None:
         """Record a request."""
         self.requests.append(request)
         resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
-        self._counts[Right(request.group, resource, request.verb), request.manager] += 1
+        self._counts[Right(request.group, resource, request.verb), request.manager, request.user] += 1
 
     def clear(self) -> None:
         """Forget everything."""
         self.requests.clear()
         self._counts.clear()
 
-    def rights(self, manager: str = "") -> dict[Right, int]:
-        """Return what was asked for and how often (by one manager if given)."""
+    def rights(self, manager: str = "", *, user: str = "") -> dict[Right, int]:
+        """Return what was asked for and how often (by one field manager, by one user, if given)."""
         found: Counter[Right] = Counter()
-        for (right, who), count in self._counts.items():
-            if not manager or who == manager:
+        for (right, by, who), count in self._counts.items():
+            if manager in ("", by) and user in ("", who):
                 found[right] += count
         return dict(sorted(found.items()))
 
@@ -71,6 +73,6 @@ class Recorder:
         skipped = set(without)
         return sum(
             count
-            for (right, _), count in self._counts.items()
+            for (right, *_), count in self._counts.items()
             if right.verb in WRITES and right.resource.split("/")[0] not in skipped
         )

@@ -25,6 +25,7 @@ from accelchain_operators.localkube.logs import LogSource
 from accelchain_operators.localkube.objects import JsonObject
 from accelchain_operators.localkube.recorder import Recorder
 from accelchain_operators.localkube.tls import make_certificate
+from accelchain_operators.localkube.users import Users
 from accelchain_operators.localkube.web.app import ApiApp
 
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -65,6 +66,8 @@ class LocalKube:
         if not ipaddress.ip_address(self.options.host).is_loopback:
             raise ValueError(f"host must be a loopback address, not {self.options.host}")
         self.token = self.options.token
+        self.users = Users(self.token)
+        """Who may ask. The token above is an administrator's; for everybody else RBAC holds."""
         self.faults = Faults()
         self.recorder = Recorder()
         self._cluster = Cluster(
@@ -117,7 +120,7 @@ class LocalKube:
     async def start(self) -> None:
         """Listen. Raises OSError where the port is taken."""
         self._loop = asyncio.get_running_loop()
-        self._app = ApiApp(self._cluster, self.token, self.recorder, self.faults, self._logs)
+        self._app = ApiApp(self._cluster, self.users, self.recorder, self.faults, self._logs)
         runner = web.AppRunner(
             self._app.application(), access_log=None, handle_signals=False, shutdown_timeout=_STOP_SECONDS
         )
@@ -142,8 +145,8 @@ class LocalKube:
         await self._runner.cleanup()
         self._runner = None
 
-    def kubeconfig(self) -> JsonObject:
-        """Return a kubeconfig with one context, ``localkube``."""
+    def kubeconfig(self, token: str = "") -> JsonObject:
+        """Return a kubeconfig with one context, ``localkube``, for the administrator or whose token it is."""
         authority = base64.b64encode(self.ca.encode()).decode()
         return {
             "apiVersion": "v1",
@@ -151,20 +154,20 @@ class LocalKube:
             "clusters": [
                 {"name": "localkube", "cluster": {"server": self.url, "certificate-authority-data": authority}}
             ],
-            "users": [{"name": "localkube", "user": {"token": self.token}}],
+            "users": [{"name": "localkube", "user": {"token": token or self.token}}],
             "contexts": [
                 {"name": "localkube", "context": {"cluster": "localkube", "user": "localkube", "namespace": "default"}}
             ],
             "current-context": "localkube",
         }
 
-    def write_kubeconfig(self, path: Path) -> None:
+    def write_kubeconfig(self, path: Path, token: str = "") -> None:
         """Write the kubeconfig (JSON, which is YAML) for the owner only, in one step. Raises OSError."""
         path = Path(path)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            json.dump(self.kubeconfig(), file, indent=2)
+            json.dump(self.kubeconfig(token), file, indent=2)
         draft.replace(path)
 
     def _defer(self, function: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ Set ``ACCELCHAIN_TEST_KUBECONFIG`` to run them against another server; only ``ku
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import ssl
@@ -148,6 +149,17 @@ class Rest:
             cadata=base64.b64decode(cluster["certificate-authority-data"]).decode()
         )
         self.headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+
+    def as_token(self, token: str) -> Rest:
+        """Return the same API, asked with another token."""
+        other = copy.copy(self)
+        other.headers = {"Authorization": f"Bearer {token}"}
+        return other
+
+    def as_account(self, namespace: str, name: str) -> Rest:
+        """Return the same API, asked by a ServiceAccount."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        return self.as_token(self.post(path, {"spec": {"expirationSeconds": 3600}}).ok()["status"]["token"])
 
     def open(self, method: str, path: str, body: Any = None, media: str = "application/json", **query: Any) -> Any:
         values = {key: str(value).lower() if isinstance(value, bool) else value for key, value in query.items()}

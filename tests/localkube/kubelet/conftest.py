@@ -128,10 +128,9 @@ class MemoryKube:
             if patch.get("metadata", {}).get(field, stored["metadata"][field]) != stored["metadata"][field]:
                 raise ApiError(409, "Conflict", field)
         self.writes.append((subresource or "patch", type.kind, name))
-        if subresource == "status":
-            self.statuses.setdefault(name, []).append(patch["status"])
-            return self.put(type.kind, {**stored, "status": patch["status"]})
-        return self.put(type.kind, {**stored, "spec": {**stored["spec"], **patch["spec"]}})
+        assert subresource == "status", "a kubelet patches nothing but statuses"
+        self.statuses.setdefault(name, []).append(patch["status"])
+        return self.put(type.kind, {**stored, "status": patch["status"]})
 
     async def delete(
         self,
@@ -155,7 +154,17 @@ class MemoryKube:
         self._emit(WatchEvent("DELETED", stored))
 
     async def create(self, type: ResourceType, obj: JsonObject) -> JsonObject:
-        raise NotImplementedError
+        assert type.kind == "Binding", "a kubelet creates nothing but Bindings"
+        self._check()
+        meta = obj["metadata"]
+        pod = self.objects.get(("Pod", meta["namespace"], meta["name"]))
+        if pod is None:
+            raise ApiError(404, "NotFound", meta["name"])
+        if pod["metadata"]["uid"] != meta["uid"] or pod["spec"].get("nodeName"):
+            raise ApiError(409, "Conflict", "another pod, or bound already")
+        self.writes.append(("bind", "Pod", meta["name"]))
+        self.put("Pod", {**pod, "spec": {**pod["spec"], "nodeName": obj["target"]["name"]}})
+        return {"kind": "Status", "status": "Success"}
 
     def logs(self, name: str, namespace: str, **_: Any) -> AsyncIterator[str]:
         raise NotImplementedError

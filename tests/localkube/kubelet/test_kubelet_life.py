@@ -42,7 +42,7 @@ async def test_a_worker_pod_runs_and_succeeds(kube, start, make_pod, said, tmp_p
     assert end["finishedAt"] >= end["startedAt"]
     # One write to bind, one to say that it runs, one to say how it ended.
     assert [write for write in kube.writes if write[1] == "Pod"] == [
-        ("patch", "Pod", "flow-laptop"),
+        ("bind", "Pod", "flow-laptop"),
         ("status", "Pod", "flow-laptop"),
         ("status", "Pod", "flow-laptop"),
     ]

@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from accelchain_operators.kube.client import ApiError, KubeClient
-from accelchain_operators.kube.kinds import POD
+from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType
 from accelchain_operators.localkube.kubelet import status
 from accelchain_operators.localkube.kubelet.api import (
     GONE,
@@ -219,21 +218,22 @@ class Kubelet:
         task.add_done_callback(tell_failure)
 
     async def _bind(self, pod: JsonObject) -> None:
-        """Bind as a scheduler does; the resourceVersion keeps two kubelets from binding one pod."""
+        """Bind as a scheduler does: once, so that of two kubelets one wins. The watch brings the bound pod."""
         meta = pod["metadata"]
-        patch = {
-            "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
-            "spec": {"nodeName": self._node_name},
+        binding = {
+            "apiVersion": "v1",
+            "kind": "Binding",
+            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": self._node_name},
         }
+        # The legacy way (.../bindings) does not look at the uid.
+        subresource = ResourceType("v1", "Binding", f"pods/{meta['name']}/binding")
         try:
-            bound = await until_answered(lambda: self._client.patch(POD, meta["name"], meta["namespace"], patch))
+            await until_answered(lambda: self._client.create(subresource, binding))
         except ApiError as error:
             if error.code not in GONE:
                 raise
-            log.debug("pod %s/%s changed before it was bound", meta["namespace"], meta["name"])
-            return
-        if meta["uid"] not in self._runners:  # the watch may have been faster
-            self._begin(bound)
+            log.debug("pod %s/%s is gone, or bound by another", meta["namespace"], meta["name"])
 
     async def _report_lost(self, pod: JsonObject) -> None:
         writer = StatusWriter(self._client, pod)

@@ -68,13 +68,14 @@ def builtin_endpoints() -> list[Endpoint]:
                   strategy=strategies.NodeStrategy()),
         _endpoint("", "v1", "pods", "Pod", s.POD, "Containers that run on one node.", short_names=("po",),
                   categories=("all",), has_status=True, tracks_generation=True, columns=columns.POD,
-                  fields=_POD_FIELDS, subresources=("log", "binding"), strategy=strategies.PodStrategy()),
+                  fields=_POD_FIELDS, subresources=("log", "binding", "eviction", "portforward"),
+                  strategy=strategies.PodStrategy()),
         _endpoint("", "v1", "configmaps", "ConfigMap", s.CONFIG_MAP, "Configuration data for pods.",
                   short_names=("cm",), columns=columns.CONFIG_MAP, strategy=strategies.ConfigMapStrategy()),
         _endpoint("", "v1", "secrets", "Secret", s.SECRET, "Secret data for pods.", columns=columns.SECRET,
                   fields=frozenset({"type"}), strategy=strategies.SecretStrategy()),
         _endpoint("", "v1", "serviceaccounts", "ServiceAccount", s.SERVICE_ACCOUNT, "An identity for processes.",
-                  short_names=("sa",), columns=columns.SERVICE_ACCOUNT),
+                  short_names=("sa",), columns=columns.SERVICE_ACCOUNT, subresources=("token",)),
         _endpoint("", "v1", "events", "Event", s.EVENT, "A report of something that happened.", short_names=("ev",),
                   columns=columns.EVENT, fields=EVENT_FIELDS),
         _endpoint("events.k8s.io", "v1", "events", "Event", s.EVENT_V1, "A report of something that happened.",
@@ -99,7 +100,7 @@ def builtin_endpoints() -> list[Endpoint]:
         ("clusterroles", "ClusterRole", _RULES, False),
         ("clusterrolebindings", "ClusterRoleBinding", _BINDING, False),
     ):
-        about = "Stored only: whoever has the token may do everything."
+        about = "What users, groups and service accounts may do."
         found.append(
             _endpoint("rbac.authorization.k8s.io", "v1", plural, kind, shape, about, namespaced=namespaced,
                       strategy=PathNamed())

@@ -6,14 +6,17 @@ from __future__ import annotations
 from accelchain_operators.localkube.objects import JsonObject
 from accelchain_operators.localkube.resources.endpoint import Endpoint, Registry
 
-_SUB_VERBS = {"status": ["get", "patch", "update"], "log": ["get"], "binding": ["create"], "finalize": ["update"]}
-_SUB_KINDS = {"binding": "Binding"}
+_SUB_VERBS = {"status": ["get", "patch", "update"], "log": ["get"], "binding": ["create"], "finalize": ["update"],
+              "eviction": ["create"], "portforward": ["create", "get"], "token": ["create"]}  # fmt: skip
+_SUB_KINDS = {"binding": "Binding", "eviction": "Eviction", "portforward": "PodPortForwardOptions",
+              "token": "TokenRequest"}  # fmt: skip
 REVIEWS = (
     ("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False),
     ("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", False),
     ("authorization.k8s.io", "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview", True),
     ("authorization.k8s.io", "v1", "selfsubjectrulesreviews", "SelfSubjectRulesReview", False),
     ("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", False),
+    ("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", False),
 )
 """Kinds that can only be created, and are answered instead of stored: group, version, plural, kind, namespaced."""
 

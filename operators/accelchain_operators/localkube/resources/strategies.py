@@ -43,8 +43,9 @@ class PodStrategy(Strategy):
 
     def prepare_update(self, obj: JsonObject, old: JsonObject, subresource: str) -> None:
         """Note when the pod gets its node."""
-        if lookup(obj, "spec", "nodeName") and not lookup(old, "spec", "nodeName"):
-            bind(obj, obj["spec"]["nodeName"])
+        node = lookup(obj, "spec", "nodeName")
+        if node and not lookup(old, "spec", "nodeName") and subresource == "binding":
+            bind(obj, node)
 
     def check(self, obj: JsonObject, old: JsonObject | None) -> Iterable[Cause]:
         """A pod has containers with unique names and images; its node doesn't change."""
@@ -55,8 +56,10 @@ class PodStrategy(Strategy):
             for name in ("name", "image"):
                 if not container.get(name):
                     yield required_field(f"spec.containers[{index}].{name}")
-        node = lookup(old, "spec", "nodeName")
-        if node and lookup(obj, "spec", "nodeName") != node:
+        bound = {"type": "PodScheduled", "status": "True"}.items()
+        scheduled = any(bound <= c.items() for c in lookup(obj, "status", "conditions") or [] if isinstance(c, dict))
+        before, after = lookup(old, "spec", "nodeName"), lookup(obj, "spec", "nodeName")
+        if old is not None and before != after and (before or not scheduled):  # a Binding says that it is scheduled
             yield forbidden_field("spec", "pod updates may not change fields other than `spec.containers[*].image`")
 
     def grace_seconds(self, obj: JsonObject, asked: int | None) -> int:

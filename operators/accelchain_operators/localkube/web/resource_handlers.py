@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from accelchain_operators.localkube.api import deletion, patching, writing
@@ -21,11 +19,12 @@ from accelchain_operators.localkube.errors import (
     required_field,
 )
 from accelchain_operators.localkube.faults import Fault
-from accelchain_operators.localkube.objects import JsonObject, clone, lookup
+from accelchain_operators.localkube.objects import JsonObject
 from accelchain_operators.localkube.resources.builtin import PODS
 from accelchain_operators.localkube.resources.endpoint import Endpoint
 from accelchain_operators.localkube.selectors import predicate
 from accelchain_operators.localkube.table import render
+from accelchain_operators.localkube.web import pod_actions
 from accelchain_operators.localkube.web.bodies import answer, read_body, status_success, wanted_form
 from accelchain_operators.localkube.web.request_info import RequestInfo, flag
 from accelchain_operators.localkube.web.watching import Watch, WatchRequest, check
@@ -141,25 +140,14 @@ def _list(cluster: Cluster, request: web.Request, endpoint: Endpoint, info: Requ
 async def _create(cluster: Cluster, request: web.Request, endpoint: Endpoint, info: RequestInfo) -> web.Response:
     options = _write_options(request, info)
     body = await read_body(request)
-    if info.subresource == "binding" and endpoint.storage == PODS:
-        return _bind(cluster, endpoint, info, body, options)
+    if endpoint.storage == PODS and info.subresource == "binding":
+        return answer(pod_actions.bind(cluster, endpoint, info.namespace, info.name, body, options), 201)
+    if endpoint.storage == PODS and info.subresource == "eviction":
+        return answer(pod_actions.evict(cluster, endpoint, info.namespace, info.name, body), 201)
     if info.name:
         raise method_not_allowed("create")
     obj = writing.create(cluster, endpoint, info.namespace, body, options)
     return answer(_one(request, endpoint, obj), 201, warnings=_warned(endpoint, options))
-
-
-def _bind(cluster: Cluster, endpoint: Endpoint, info: RequestInfo, body: Any, options: WriteOptions) -> web.Response:
-    node = lookup(body, "target", "name")
-    if not node:
-        raise invalid("", "Binding", info.name, [required_field("target.name")])
-    pod = clone(cluster.get(endpoint, info.namespace, info.name))
-    if pod["spec"].get("nodeName"):
-        message = f'pod {info.name} is already assigned to node "{pod["spec"]["nodeName"]}"'
-        raise StatusError(409, "Conflict", f'Operation cannot be fulfilled on pods/binding "{info.name}": {message}')
-    pod["spec"]["nodeName"] = node
-    writing.update(cluster, endpoint, info.namespace, info.name, pod, options, subresource="binding")
-    return answer({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 
 async def _patch(cluster: Cluster, request: web.Request, endpoint: Endpoint, info: RequestInfo) -> web.Response:

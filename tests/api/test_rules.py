@@ -101,6 +101,8 @@ def test_rule(kind: str, good: Json, bad: Json, message: str) -> None:
         ("rate", {"framesPerSecond": 8}),
         ("strategyRef", {"name": "s"}),
         ("activeDeadlineSeconds", 5),
+        ("dryRun", True),
+        ("volumes", [{"name": "v", "mountPath": "/data", "persistentVolumeClaim": {"claimName": "c"}}]),
     ],
 )
 def test_a_field_of_the_plan_can_be_corrected_until_the_flow_is_placed(field: str, value: Json) -> None:
@@ -113,7 +115,55 @@ def test_a_field_of_the_plan_can_be_corrected_until_the_flow_is_placed(field: st
     assert bool(violations("DataFlow", removed, {"spec": INDIVIDUAL, "status": PLACED})) == (field in INDIVIDUAL)
 
 
-def test_a_flow_name_is_a_label_value() -> None:
+def test_a_flow_has_any_name_that_kubernetes_allows() -> None:
     flow = {"spec": {"chainRef": {"name": "c"}}}
-    assert violations("DataFlow", flow | {"metadata": {"name": "n" * 63}}) == []
-    assert violations("DataFlow", flow | {"metadata": {"name": "n" * 64}})
+    assert violations("DataFlow", flow | {"metadata": {"name": "n" * 253}}) == []
+
+
+@pytest.mark.parametrize(("old", "new", "allowed"), [(False, True, True), (True, True, True), (True, False, False)])
+def test_a_cancelled_flow_stays_cancelled(old: bool, new: bool, allowed: bool) -> None:
+    found = violations("DataFlow", {"spec": INDIVIDUAL | {"cancel": new}}, {"spec": INDIVIDUAL | {"cancel": old}})
+    assert found == [] if allowed else "can't be taken back" in found[0]
+    assert allowed or violations("DataFlow", {"spec": INDIVIDUAL}, {"spec": INDIVIDUAL | {"cancel": old}})
+
+
+def test_what_acts_on_a_running_flow_can_be_changed_when_it_is_placed() -> None:
+    old = {"spec": INDIVIDUAL, "status": PLACED}
+    for field, value in (
+        ("suspend", True),
+        ("cancel", True),
+        ("retries", {"limit": 3}),
+        ("ttlSecondsAfterFinished", 0),
+        ("parameters", {"a": 1}),
+        ("functionParameters", [{"function": "a", "parameters": {"b": 1}}]),
+    ):
+        assert violations("DataFlow", {"spec": INDIVIDUAL | {field: value}}, old) == []
+
+
+def test_a_dry_run_holds_nothing_and_can_be_changed_and_run() -> None:
+    dry = {"spec": INDIVIDUAL | {"dryRun": True}, "status": PLACED}
+    assert violations("DataFlow", {"spec": INDIVIDUAL | {"dryRun": False, "mode": "Stream"}}, dry) == []
+    placed = {"spec": INDIVIDUAL | {"dryRun": False}, "status": PLACED}
+    assert violations("DataFlow", {"spec": INDIVIDUAL | {"dryRun": True}}, placed)
+
+
+def volume(path: str, name: str = "v") -> Json:
+    return {"name": name, "mountPath": path, "persistentVolumeClaim": {"claimName": "c"}}
+
+
+@pytest.mark.parametrize("path", ["/data", "/data/in", "/library", "/etcetera/x", "/a.b/..c"])
+def test_a_volume_is_mounted_where_nothing_of_the_worker_is(path: str) -> None:
+    assert violations("DataFlow", {"spec": INDIVIDUAL | {"volumes": [volume(path)]}}) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "data", "/data/", "//data", "/a/../etc", "/a/..", "/a/./b", "/etc", "/etc/x", "/var/cache", "/tmp", "/lib"],
+)
+def test_a_volume_is_not_mounted_over_what_the_worker_needs(path: str) -> None:
+    assert violations("DataFlow", {"spec": INDIVIDUAL | {"volumes": [volume(path)]}})
+
+
+def test_two_volumes_are_not_mounted_at_one_place() -> None:
+    two = [volume("/data"), volume("/data", "w")]
+    assert "one mountPath" in violations("DataFlow", {"spec": INDIVIDUAL | {"volumes": two}})[0]

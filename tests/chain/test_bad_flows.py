@@ -78,10 +78,6 @@ MUTATIONS: list[tuple[str, Json, str, str, str]] = [
     ("placement.rules.0.regions", ["lane0"], "NotSupported", "spec.placement.rules[0].regions", "whole devices"),
     ("placement.rules.0.excludeRegions", ["lane0"], "NotSupported", "spec.placement.rules[0].excludeRegions", "whole devices"),
     ("strategyRef", {"name": "pack"}, "InvalidParameter", "spec.strategyRef.name", "no SchedulingStrategy 'pack'"),
-    ("retries", {"limit": 2}, "NotSupported", "spec.retries.limit", "retry"),
-    ("ttlSecondsAfterFinished", 60, "NotSupported", "spec.ttlSecondsAfterFinished", "leave it out"),
-    ("suspend", True, "NotSupported", "spec.suspend", "suspend"),
-    ("dryRun", True, "NotSupported", "spec.dryRun", "dry run"),
 ]  # fmt: skip
 
 
@@ -115,7 +111,7 @@ def test_a_spoiled_flow_is_refused_with_reason_and_field(
 def test_all_problems_are_told_in_a_stable_order(spec: Json, problems: Check) -> None:
     mutate(spec, "chain.functions.1.type", "nothing-like-it")
     mutate(spec, "inputs.video", REMOVE)
-    mutate(spec, "retries", {"limit": 1})
+    mutate(spec, "placement.rules.0.regions", ["lane0"])
     mutate(spec, "chain.connections.4.from", "draw.frame")
     found = problems(spec)
     assert [p.reason for p in found] == ["MissingInput", "UnknownFunction", "UnknownPort", "NotSupported"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import dataclasses
 import hashlib
 import json
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -18,11 +20,19 @@ from aiohttp import web
 from accelchain.api.common import API_VERSION
 from accelchain.api.crd import crds
 from accelchain_operators.kube import kinds
+from accelchain_operators.kube.applier import Applier
 from accelchain_operators.kube.client import ApiError, JsonObject, ResourceType
 from accelchain_operators.kube.connection import Connection
+from accelchain_operators.kube.events import Recorder
 from accelchain_operators.kube.http_client import HttpClient
+from accelchain_operators.kube.store import Store, controller_uid
 from accelchain_operators.localkube.server import LocalKube
 from accelchain_operators.main import run_operators
+from accelchain_operators.reconcile import schedule
+from accelchain_operators.reconcile.actions import Actions
+from accelchain_operators.reconcile.dataflow import reconcile
+from accelchain_operators.reconcile.snapshot import FlowSnapshot
+from accelchain_operators.reconcile.times import rfc3339
 
 DEADLINE = 20.0
 CHILDREN = (kinds.WB_FUNCTION, kinds.WB_CONNECTION, kinds.POD, kinds.CONFIG_MAP, kinds.SECRET)
@@ -43,6 +53,8 @@ class FakeKube:
         self.events: list[JsonObject] = []
         self.fail: dict[Call, ApiError] = {}
         self.on_change: Callable[[ResourceType, str, JsonObject], None] = lambda *_: None
+        self.clock: Callable[[], float] | None = None
+        """Where it is set, Pods end when a kubelet says so, as they do; else they are gone at once."""
         self._intents: dict[tuple[Any, ...], dict[str, JsonObject]] = {}
         self._version = 0
 
@@ -136,12 +148,25 @@ class FakeKube:
         return self.put(type, new)
 
     async def delete(
-        self, type: ResourceType, name: str, namespace: str | None = None, *, uid: str | None = None, **_: Any
+        self,
+        type: ResourceType,
+        name: str,
+        namespace: str | None = None,
+        *,
+        uid: str | None = None,
+        grace_seconds: int | None = None,
+        **_: Any,
     ) -> None:
         self._begin("delete", type, name)
         found = self._stored(type, name, namespace)
         if uid is not None and uid != found["metadata"]["uid"]:
             raise ApiError(409, "Conflict", "uid")
+        if type.kind == "Pod" and self.clock is not None and grace_seconds != 0:
+            grace = found["spec"].get("terminationGracePeriodSeconds", 30)
+            new = copy.deepcopy(found)
+            new["metadata"].setdefault("deletionTimestamp", rfc3339(self.clock() + grace))
+            self.put(type, new)
+            return
         self.drop(type, name, namespace)
 
     def drop(self, type: ResourceType, name: str, namespace: str | None = None) -> None:
@@ -279,6 +304,198 @@ def document() -> Callable[..., JsonObject]:
     return make
 
 
+BEGIN = 1_800_000_000.0
+
+
+class World:
+    """One flow, the operators and a kubelet that does what a test says, without a loop of their own."""
+
+    def __init__(self, kube: Any, objects: list[JsonObject], flow: JsonObject) -> None:
+        self.kube = kube
+        self.now = BEGIN
+        self.documents: dict[str, JsonObject] = {}
+        self.since: dict[str, float] = {}
+        self.progress_due = False
+        self.conflict = ""
+        self.departed: list[JsonObject] = []
+        self.stale: set[str] = set()
+        self.fields: JsonObject = {}
+        self.actions = Actions()
+        self.store = Store(lambda *_: None)
+        kube.on_change = self._changed
+        self.applier = Applier(kube, self.store, Recorder(kube, "test", self._clock), lambda _: None, self._clock)
+        self.name = flow["metadata"]["name"]
+        for obj in [*objects, flow]:
+            kube.put(kinds.BY_KIND[obj["apiVersion"], obj["kind"]], obj)
+        kube.writes.clear()
+
+    def _clock(self) -> float:
+        return self.now
+
+    def _changed(self, type: Any, event: str, obj: JsonObject) -> None:
+        if type in kinds.WATCHED:
+            self.store.remove(type, obj) if event == "DELETED" else self.store.put(type, obj)
+        if type == kinds.POD and event == "DELETED":
+            self.departed.append(obj)
+
+    @property
+    def flow(self) -> JsonObject:
+        found = self.store.get(kinds.DATA_FLOW, "default", self.name)
+        assert found is not None
+        return found
+
+    @property
+    def status(self) -> JsonObject:
+        return self.flow.get("status") or {}
+
+    @property
+    def pod(self) -> JsonObject | None:
+        pods = self.store.owned(kinds.POD, self.flow["metadata"]["uid"])
+        return max(pods, key=lambda p: int(p["metadata"]["labels"]["accelchain.io/attempt"]), default=None)
+
+    def condition(self, type: str) -> JsonObject:
+        return next((c for c in self.status.get("conditions", ()) if c["type"] == type), {})
+
+    def snapshot(self, **fields: Any) -> FlowSnapshot:
+        store, uid = self.store, self.flow["metadata"]["uid"]
+        taken = FlowSnapshot(
+            flow=self.flow,
+            now=self.now,
+            chains=store.all(kinds.FUNCTION_CHAIN, "default"),
+            types=store.all(kinds.FUNCTION_TYPE),
+            resources=store.all(kinds.COMPUTE_RESOURCE),
+            pods=self._children(kinds.POD),
+            config_maps=self._children(kinds.CONFIG_MAP),
+            functions=store.owned(kinds.WB_FUNCTION, uid),
+            connections=store.owned(kinds.WB_CONNECTION, uid),
+            documents=self.documents,
+            phase_since=self.since,
+            token="secret",
+            progress_due=self.progress_due,
+            departed=tuple(self.departed),
+            stale_nodes=frozenset(self.stale),
+            conflict=self.conflict,
+        )
+        return dataclasses.replace(taken, **self.fields, **fields)
+
+    def _children(self, type: ResourceType) -> tuple[JsonObject, ...]:
+        """Return what the flow controls, and what was made for it and has lost its owner."""
+        uid = self.flow["metadata"]["uid"]
+        lost = (o for o in self.store.all(type) if not controller_uid(o))
+        mine = (o for o in lost if o["metadata"].get("annotations", {}).get("accelchain.io/dataflow-uid") == uid)
+        return (*self.store.owned(type, uid), *mine)
+
+    def actions_now(self) -> Actions:
+        return reconcile(self.snapshot())
+
+    async def step(self) -> int:
+        """Reconcile the flow, then the schedule; return the number of writes."""
+        before = len(self.kube.writes)
+        self.actions = reconcile(self.snapshot())
+        await self.applier.run(self.actions, "accelchain-dataflow")
+        await self.place()
+        return len(self.kube.writes) - before
+
+    async def place(self) -> None:
+        """Have the scheduler look."""
+        placed = schedule.reconcile(
+            schedule.ScheduleSnapshot(
+                flows=self.store.all(kinds.DATA_FLOW),
+                chains=self.store.all(kinds.FUNCTION_CHAIN),
+                types=self.store.all(kinds.FUNCTION_TYPE),
+                resources=self.store.all(kinds.COMPUTE_RESOURCE),
+                stale_nodes=frozenset(self.stale),
+            )
+        )
+        await self.applier.run(placed, "accelchain-scheduler")
+
+    async def settle(self) -> None:
+        for _ in range(20):
+            if not await self.step():
+                return
+        raise AssertionError(f"no rest after 20 rounds: {self.kube.writes[-8:]}")
+
+    def pod_status(self, phase: str, **container: Any) -> None:
+        assert self.pod is not None
+        pod = json.loads(json.dumps(self.pod))
+        pod["status"] = {"phase": phase, "podIP": "127.9.9.9", "startTime": rfc3339(self.now)}
+        if container:
+            pod["status"]["containerStatuses"] = [{"name": "worker", "state": container}]
+        self.kube.put(kinds.POD, pod)
+
+    def worker_says(self, document: JsonObject) -> None:
+        assert self.pod is not None
+        uid = self.pod["metadata"]["uid"]
+        if self.documents.get(uid, {}).get("phase") != document["phase"]:
+            self.since[uid] = self.now
+        self.documents[uid] = document
+
+    def pod_ends(self, code: int, message: str = "") -> None:
+        ended = {"exitCode": code, "message": message, "finishedAt": "2027-01-15T08:00:05Z"}
+        self.pod_status("Failed" if code else "Succeeded", terminated=ended)
+
+    def children(self) -> dict[str, list[str]]:
+        uid = self.flow["metadata"]["uid"]
+        return {
+            type.kind: [o["metadata"]["name"] for o in self.store.owned(type, uid)]
+            for type in (kinds.WB_FUNCTION, kinds.WB_CONNECTION, kinds.CONFIG_MAP, kinds.POD)
+        }
+
+    def change(self, type: ResourceType, name: str, **fields: Any) -> None:
+        """Change top-level fields of an object; a spec is merged, and makes a new generation."""
+        obj = copy.deepcopy(self.kube.objects[type.kind, "default", name])
+        if spec := fields.pop("spec", None):
+            obj["spec"] = {k: v for k, v in {**obj["spec"], **spec}.items() if v is not None}
+            obj["metadata"]["generation"] += 1
+        self.kube.put(type, {**obj, **fields})
+
+    def begins(self, document: JsonObject) -> None:
+        """Have the Pod of the current attempt run, and its worker speak."""
+        self.pod_status("Running", running={})
+        self.worker_says(document)
+
+    def terminating(self, **status: Any) -> None:
+        """Have somebody delete the Pod, as the API does it: it is there until the kubelet says that it ended."""
+        assert self.pod is not None
+        pod = copy.deepcopy(self.pod)
+        pod["metadata"]["deletionTimestamp"] = rfc3339(self.now + pod["spec"]["terminationGracePeriodSeconds"])
+        pod["status"] = {**pod.get("status", {}), **status}
+        self.kube.put(kinds.POD, pod)
+
+    def plan(self) -> JsonObject:
+        (config_map,) = self.store.owned(kinds.CONFIG_MAP, self.flow["metadata"]["uid"])
+        plan: JsonObject = json.loads(config_map["data"]["plan.json"])
+        return plan
+
+
+@pytest.fixture
+def world(
+    fake_kube: FakeKube, abstracts: list[JsonObject], make_flow: Callable[..., JsonObject]
+) -> Callable[..., World]:
+    """Make a world with one flow, named and specified as said; in a second call with an API of its own."""
+
+    def make(**spec: Any) -> World:
+        kube = FakeKube() if fake_kube.objects else fake_kube
+        return World(kube, copy.deepcopy(abstracts), make_flow(spec.pop("name", "flow"), **spec))
+
+    return make
+
+
+@pytest.fixture
+def started(world: Callable[..., World], document: Callable[..., JsonObject]) -> Callable[..., Awaitable[World]]:
+    """Make a world whose worker runs."""
+
+    async def make(**spec: Any) -> World:
+        one = world(**spec)
+        await one.settle()
+        one.begins(document("Running"))
+        await one.settle()
+        assert one.status["phase"] == "Running"
+        return one
+
+    return make
+
+
 class Cluster:
     """The API, its client, the operators' thread, and a worker for every pod."""
 
@@ -286,6 +503,8 @@ class Cluster:
         self.api = api
         self.client = HttpClient(connection=Connection(api.url, api.token, ca=api.ca))
         self._documents: dict[str, JsonObject] = {}
+        self.grants: list[tuple[str, JsonObject]] = []
+        """Pod and body of each grant to publish."""
         self._runners: list[web.AppRunner] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -342,11 +561,12 @@ class Cluster:
         flow: JsonObject = await self.until(found)
         return flow
 
-    async def pod(self, flow: str = "flow", ns: str = "default") -> JsonObject:
-        """Wait for the worker's Pod of a flow."""
+    async def pod(self, flow: str = "flow", ns: str = "default", attempt: int = 1) -> JsonObject:
+        """Wait for the worker's Pod of an attempt at a flow."""
+        selector = f"accelchain.io/dataflow={flow},accelchain.io/attempt={attempt}"
 
         async def found() -> JsonObject | None:
-            pods, _ = await self.client.list(kinds.POD, ns, label_selector=f"accelchain.io/dataflow={flow}")
+            pods, _ = await self.client.list(kinds.POD, ns, label_selector=selector)
             return pods[0] if pods else None
 
         pod: JsonObject = await self.until(found)
@@ -369,8 +589,13 @@ class Cluster:
                 await asyncio.sleep(0.05)
             return response
 
+        async def publish(request: web.Request) -> web.Response:
+            self.grants.append((name, await request.json()))
+            return web.json_response({})
+
         app = web.Application()
         app.router.add_get("/stream", stream)
+        app.router.add_post("/publish", publish)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         self._runners.append(runner)
@@ -383,7 +608,7 @@ class Cluster:
         self._documents[ip] = document
 
     async def end_worker(self, pod: JsonObject, code: int, message: str = "") -> None:
-        ended = {"exitCode": code, "message": message, "finishedAt": "2027-01-15T08:00:05Z"}
+        ended = {"exitCode": code, "message": message, "finishedAt": rfc3339(time.time())}
         state = {"name": "worker", "state": {"terminated": ended}, "ready": False}
         status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": [state]}
         await self._status(pod["metadata"]["name"], pod["metadata"]["namespace"], status)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accelchain.api.common import DNS_LABEL, IDENTIFIER
 from accelchain_operators.kube.client import JsonObject
-from accelchain_operators.reconcile.names import connection_name, function_name, worker_name
+from accelchain_operators.reconcile.names import connection_name, function_name, label_value, worker_name
 
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 """As the API server has it for names of objects."""
@@ -68,7 +68,35 @@ def test_connections_of_any_flows_get_valid_names_of_their_own(
     assert len(set(names.values())) == len(names)
 
 
-@given(flows, st.one_of(flows, st.sampled_from(["Laptop.local", "n" * 63])))
-def test_a_workers_name_is_a_dns_label(name: str, node: str) -> None:
-    found = worker_name(flow(name), node)
-    assert re.fullmatch(DNS_LABEL, found) and len(found) <= 63
+nodes = st.one_of(flows, st.sampled_from(["Laptop.local", "n" * 63]))
+long = st.sampled_from(["a" * 240 + ".x", "a" * 240 + ".y", "a" * 57 + "b", "a" * 57 + "c", "a-b", "a"])
+workers = st.tuples(st.one_of(flows, long), nodes, st.integers(1, 200))
+
+
+@given(workers, workers)
+def test_workers_of_any_flows_nodes_and_attempts_get_names_of_their_own(
+    one: tuple[str, str, int], other: tuple[str, str, int]
+) -> None:
+    names = {w: worker_name(flow(w[0]), w[1], w[2]) for w in (one, other)}
+    assert all(re.fullmatch(DNS_LABEL, name) and len(name) <= 63 for name in names.values())
+    assert len(set(names.values())) == len(names)
+
+
+def test_ten_thousand_flows_that_begin_alike_get_workers_of_different_names() -> None:
+    names = {worker_name(flow(f"{'camera-of-the-north-building-' * 3}{i}"), "node") for i in range(10_000)}
+    assert len(names) == 10_000
+
+
+LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+
+
+@given(st.one_of(flows, long), st.one_of(flows, long))
+def test_labels_are_valid_and_tell_flows_apart(one: str, other: str) -> None:
+    values = {name: label_value(name) for name in (one, other, label_value(one), label_value(other))}
+    assert all(LABEL_VALUE.fullmatch(value) and len(value) <= 63 for value in values.values())
+    assert len(set(values.values())) == len(values), "nor is a name the cut form of another one"
+
+
+@given(flows.filter(lambda name: len(name) < 63))
+def test_a_short_name_is_its_own_label(name: str) -> None:
+    assert label_value(name) == name

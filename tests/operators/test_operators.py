@@ -16,6 +16,7 @@ from accelchain_operators.kube.http_client import HttpClient
 from accelchain_operators.kube.operators import Operators
 from accelchain_operators.localkube.faults import Fault
 from accelchain_operators.localkube.server import LocalKube
+from accelchain_operators.reconcile.worker_options import LaptopOptions
 
 DEADLINE = 20.0
 CHILDREN = (kinds.WB_FUNCTION, kinds.WB_CONNECTION, kinds.POD, kinds.CONFIG_MAP, kinds.SECRET)
@@ -200,7 +201,7 @@ async def test_a_flow_that_is_seen_before_its_chain_is_not_refused(
         api.put(obj)
     await api.start()
     client = HttpClient(connection=Connection(api.url, api.token, ca=api.ca))
-    operators = Operators(client, "worker")
+    operators = Operators(client, LaptopOptions())
     await operators.sync.first()
     work = asyncio.create_task(operators.run())
     try:

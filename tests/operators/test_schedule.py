@@ -60,7 +60,9 @@ def snapshot(*flows, resources=None, types=None, **more):
 def statuses(actions):
     """Return what was written: name of the flow → (condition, placement)."""
     written = [action.obj for stage in actions.stages for action in stage]
-    assert all(set(o["status"]) <= {"conditions", "placement"} for o in written), "it owns nothing else"
+    assert all(set(o["status"]) <= {"conditions", "placement", "placedAttempt"} for o in written), (
+        "it owns nothing else"
+    )
     assert all([c["type"] for c in o["status"]["conditions"]] == ["Scheduled"] for o in written)
     return {o["metadata"]["name"]: (o["status"]["conditions"][0], o["status"].get("placement")) for o in written}
 
@@ -254,3 +256,61 @@ def test_a_flow_takes_chains_of_its_own_namespace_only():
     found["spec"]["chainRef"] = {"name": "c"}
     _, placement = statuses(reconcile(snapshot(found, chains=chains)))["a"]
     assert [entry["function"] for entry in placement] == ["mine"]
+
+
+def test_nothing_is_placed_on_a_stale_node_and_what_waits_there_moves():
+    one = settle(snapshot(flow("a"), resources=[node("n"), node("m")]))
+    before = named(one, "a")["status"]["placement"][0]["node"]
+    moved = replace(one, stale_nodes=frozenset({before}))
+    after = statuses(reconcile(moved))["a"][1][0]["node"]
+    assert {before, after} == {"n", "m"}
+    alone = replace(snapshot(flow("b"), resources=[node("n")]), stale_nodes=frozenset({"n"}))
+    assert statuses(reconcile(alone))["b"][0]["status"] == "False"
+
+
+def test_a_running_flow_on_a_stale_node_keeps_its_place():
+    one = settle(snapshot(flow("a"), resources=[node("n"), node("m")]))
+    set_condition(named(one, "a"), "Running")
+    assert reconcile(replace(one, stale_nodes=frozenset({"n", "m"}))) == Actions()
+
+
+def test_a_new_attempt_is_placed_anew():
+    one = settle(snapshot(flow("a"), resources=[node("n"), node("m")]))
+    found = named(one, "a")
+    found["status"]["attempt"] = 2
+    where = found["status"]["placement"][0]["node"]
+    (written,) = reconcile(replace(one, stale_nodes=frozenset({where}))).stages[0]
+    assert written.obj["status"]["placedAttempt"] == 2
+    assert written.obj["status"]["placement"][0]["node"] != where
+
+
+def test_a_suspended_flow_holds_nothing_and_others_get_its_place():
+    one = settle(snapshot(flow("a", age=9), flow("b")))
+    assert named(one, "b")["status"].get("placement") is None, "there is room for one"
+    named(one, "a")["status"]["conditions"].append(
+        {"type": "Running", "status": "False", "reason": "Suspended", "observedGeneration": 1}
+    )
+    written = statuses(reconcile(one))
+    assert (written["a"][0]["reason"], written["a"][1]) == ("Suspended", None)
+    assert written["b"][0]["status"] == "True"
+
+
+def test_a_dry_run_is_placed_with_all_others_in_view_and_takes_nothing():
+    one = settle(snapshot(flow("dry", age=9, dryRun=True), flow("a")))
+    assert named(one, "a")["status"]["placement"], "the dry run came first, and took nothing"
+    assert named(one, "dry")["status"].get("placement") is None, "what it would find now"
+    alone = settle(snapshot(flow("dry", dryRun=True), flow("dry2", dryRun=True)))
+    assert all(f["status"]["placement"] for f in alone.flows)
+    later = settle(replace(alone, flows=(*alone.flows, flow("a"))))
+    assert named(later, "a")["status"]["placement"]
+
+
+def test_a_paused_flow_keeps_what_it_has_and_is_not_decided_on():
+    paused = {"accelchain.io/paused": "true"}
+    one = settle(snapshot(flow("a", age=9), flow("b")))
+    named(one, "a")["metadata"]["annotations"] = paused
+    assert reconcile(replace(one, resources=(node("m"),))).stages, "the other one moves"
+    assert "a" not in statuses(reconcile(replace(one, resources=(node("m"),))))
+    waiting = flow("c")
+    waiting["metadata"]["annotations"] = paused
+    assert reconcile(snapshot(waiting)) == Actions()

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from accelchain_operators.kube.streams import Streams
-from accelchain_operators.reconcile.actions import WorkerWatch
+from accelchain_operators.reconcile.actions import Grant, WorkerWatch
 
 
 class Worker:
@@ -24,6 +24,9 @@ class Worker:
         self.connections = 0
         self.open = 0
         self.tokens: list[str] = []
+        self.grants: list[Any] = []
+        self.refusals = 0
+        """How many grants are refused before one is taken."""
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         self.tokens.append(request.headers.get("Authorization", ""))
@@ -42,12 +45,20 @@ class Worker:
         finally:
             self.open -= 1
 
+    async def publish(self, request: web.Request) -> web.Response:
+        assert request.headers["Authorization"] == "Bearer secret"
+        self.grants.append(await request.json())
+        if len(self.grants) <= self.refusals:
+            return web.json_response({"error": "not yet"}, status=409)
+        return web.json_response({})
+
 
 @pytest.fixture
 async def worker(unused_tcp_port: int) -> AsyncIterator[Worker]:
     one = Worker(unused_tcp_port)
     app = web.Application()
     app.router.add_get("/stream", one.stream)
+    app.router.add_post("/publish", one.publish)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
@@ -125,3 +136,39 @@ async def test_a_pod_that_is_gone_leaves_no_document(worker: Worker, streams: tu
     one.want("flow", [])
     one.forget("pod-uid")
     assert one.documents(["pod-uid"]) == one.phase_since(["pod-uid"]) == {}
+
+
+async def test_a_worker_is_told_that_it_may_publish_until_it_does(
+    worker: Worker, streams: tuple[Streams, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelchain_operators.kube.streams.GRANT_PERIOD", 0.01)
+    one, _ = streams
+    worker.refusals = 2
+    worker.scripts = [[{"phase": "Publishing"}, ...]]
+    one.want("flow", [worker.watch])
+    await until(lambda: "pod-uid" in one.documents(["pod-uid"]))
+    for _ in range(3):
+        one.grant("flow", [Grant(worker.watch, 2)])  # the same again, as every look at the flow says it
+    await until(lambda: len(worker.grants) >= 4)
+    assert worker.grants[0] == {"attempt": 2}
+    one.forget("pod-uid")  # as any other document would: it no longer asks
+    one.want("flow", [])
+    told = len(worker.grants)
+    one.grant("flow", [])
+    await until(lambda: not one.is_granting("flow", "pod-uid"))
+    assert len(worker.grants) <= told + 1
+
+
+async def test_a_grant_that_is_withdrawn_is_not_repeated(
+    worker: Worker, streams: tuple[Streams, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelchain_operators.kube.streams.GRANT_PERIOD", 0.01)
+    one, _ = streams
+    worker.scripts = [[{"phase": "Publishing"}, ...]]
+    one.want("flow", [worker.watch])
+    await until(lambda: "pod-uid" in one.documents(["pod-uid"]))
+    one.grant("flow", [Grant(worker.watch, 1)])
+    assert one.is_granting("flow", "pod-uid")
+    await until(lambda: bool(worker.grants))
+    one.grant("flow", [])
+    assert not one.is_granting("flow", "pod-uid")

@@ -32,7 +32,9 @@ class Lists:
         self.asked: Counter[str] = Counter()
         self.failures = 0
 
-    async def list(self, type: ResourceType, label_selector: str = "") -> tuple[list[JsonObject], str]:
+    async def list(
+        self, type: ResourceType, namespace: str | None = None, *, label_selector: str = ""
+    ) -> tuple[list[JsonObject], str]:
         self.asked[type.plural] += 1
         await asyncio.sleep(0.01)
         if self.failures:

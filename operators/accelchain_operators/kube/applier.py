@@ -14,13 +14,14 @@ from accelchain_operators.kube.events import Recorder
 from accelchain_operators.kube.kinds import BY_KIND, WATCHED
 from accelchain_operators.kube.store import Store, controller_uid
 from accelchain_operators.reconcile.actions import Action, Actions, Apply, ApplyStatus, CreateOnce, Delete, Event
-from accelchain_operators.reconcile.status import rfc3339
+from accelchain_operators.reconcile.names import FLOW_LABEL, UID_ANNOTATION, is_paused
+from accelchain_operators.reconcile.times import rfc3339
 
 logger = logging.getLogger(__name__)
 
 
 class NameTakenError(Exception):
-    """An object that we want to write exists and is not ours."""
+    """An object that we want to write exists and is not ours, or not yet gone."""
 
 
 class Applier:
@@ -77,9 +78,9 @@ class Applier:
     async def _apply(self, intent: JsonObject, manager: str) -> None:
         type, live = self._find(intent)
         if live is not None:
-            if controller_uid(live) != controller_uid(intent):
+            if not (controller_uid(live) == controller_uid(intent) or _is_orphan(live, intent)):
                 raise NameTakenError(_taken(intent, live))
-            if not would_change(intent, live, manager):
+            if is_paused(live) or not would_change(intent, live, manager):
                 return
         self._store.put(type, await self._client.apply(type, intent, field_manager=manager))
 
@@ -87,6 +88,8 @@ class Applier:
         type, live = self._find(intent)
         if live is None:
             return  # deleted meanwhile: nobody is left to be told
+        if is_paused(live):
+            return
         intent = self._with_times(intent, live)
         if not would_change(intent, live, manager, "status"):
             return
@@ -107,6 +110,8 @@ class Applier:
                     raise
                 meta = intent["metadata"]
                 live = await self._client.get(type, meta["name"], meta.get("namespace"))
+        if _is_orphan(live, intent):
+            live = await self._take_in(type, live, intent)
         if controller_uid(live) != controller_uid(intent):
             # Not into the store: nobody would tell it of the end of an object that is not ours.
             raise NameTakenError(_taken(intent, live))
@@ -116,9 +121,29 @@ class Applier:
         if "data" in intent and live.get("data") != intent["data"]:
             raise NameTakenError(f"{type.kind} {intent['metadata']['name']} exists with other data")
 
+    async def _take_in(self, type: ResourceType, live: JsonObject, intent: JsonObject) -> JsonObject:
+        """Give an object that lost its owner the owner back; one that an earlier flow of this name left is deleted.
+
+        Raises:
+            NameTakenError: it is being deleted; what is wanted can be created then.
+        """
+        meta = live["metadata"]
+        mine = (meta.get("annotations") or {}).get(UID_ANNOTATION) == controller_uid(intent)
+        if mine and live.get("data") == intent.get("data"):
+            owners = [*(meta.get("ownerReferences") or ()), *intent["metadata"]["ownerReferences"]]
+            # With what it was read as: it may belong to somebody by now.
+            known = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "ownerReferences": owners}
+            return await self._client.patch(type, meta["name"], meta.get("namespace"), {"metadata": known})
+        if "deletionTimestamp" not in meta:
+            await self._client.delete(type, meta["name"], meta.get("namespace"), uid=meta["uid"])
+        raise NameTakenError(f"{type.kind} {meta['name']} is left from an earlier flow of this name, and is deleted")
+
     async def _delete(self, action: Delete) -> None:
         ref = action.ref
         type = BY_KIND[ref.api_version, ref.kind]
+        live = self._store.get(type, ref.namespace, ref.name)
+        if live is not None and is_paused(live):
+            return
         try:
             await self._client.delete(type, ref.name, ref.namespace, uid=action.uid, grace_seconds=action.grace_seconds)
         except ApiError as error:
@@ -143,6 +168,14 @@ class Applier:
             same = old is not None and old["status"] == condition["status"] and old.get("lastTransitionTime")
             condition["lastTransitionTime"] = old["lastTransitionTime"] if old and same else rfc3339(self._clock())
         return intent
+
+
+def _is_orphan(live: JsonObject, intent: JsonObject) -> bool:
+    """Tell whether an object was a flow's of this name, by its labels, and has lost its owner."""
+    had = live["metadata"].get("labels") or {}
+    want = intent["metadata"].get("labels") or {}
+    ours = (FLOW_LABEL, "app.kubernetes.io/component", "app.kubernetes.io/managed-by")
+    return not controller_uid(live) and FLOW_LABEL in want and all(had.get(key) == want.get(key) for key in ours)
 
 
 def _taken(intent: JsonObject, live: JsonObject) -> str:

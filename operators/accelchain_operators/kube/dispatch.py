@@ -8,10 +8,11 @@ from typing import Any
 
 from accelchain_operators.kube import kinds
 from accelchain_operators.kube.client import JsonObject, ResourceType
-from accelchain_operators.kube.flows import FlowKey
+from accelchain_operators.kube.owners import FlowKey
 from accelchain_operators.kube.store import Store
+from accelchain_operators.reconcile.attempts import current_config_map
 from accelchain_operators.reconcile.dataflow import is_finished
-from accelchain_operators.reconcile.plan_document import plan_of
+from accelchain_operators.reconcile.names import is_paused
 
 CHILDREN = (kinds.WB_FUNCTION, kinds.WB_CONNECTION, kinds.POD, kinds.CONFIG_MAP)
 ABSTRACTS = (
@@ -32,7 +33,7 @@ class Dispatch:
         chain: Has a FunctionChain looked at (namespace, name).
         type: Has a FunctionType looked at (name).
         schedule: Has all flows placed.
-        pod_gone: Told the uid of a Pod that was deleted.
+        pod_gone: Told of a Pod that was deleted, as it was last.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Dispatch:
         chain: Callable[[FlowKey], None],
         type: Callable[[str], None],
         schedule: Callable[[], None],
-        pod_gone: Callable[[str], None],
+        pod_gone: Callable[[JsonObject], None],
     ) -> None:
         self._store = store
         self._flow = flow
@@ -63,10 +64,9 @@ class Dispatch:
                 self._schedule()
         elif type in CHILDREN:
             if type == kinds.POD and after is None:
-                self._pod_gone(meta["uid"])
-            for owner in meta.get("ownerReferences") or ():
-                if owner.get("controller") and owner["kind"] == kinds.DATA_FLOW.kind:
-                    self._flow((meta["namespace"], owner["name"]))
+                self._pod_gone(obj)
+            for name in {_owning_flow(before), _owning_flow(after)} - {""}:  # one that lost its owner is given back
+                self._flow((meta["namespace"], name))
         elif type in ABSTRACTS and _spec_changed(before, after):
             self._abstract_changed(type, meta)
 
@@ -74,7 +74,8 @@ class Dispatch:
         self._schedule()
         for flow in self._store.all(kinds.DATA_FLOW, meta.get("namespace")):
             # What already runs, runs by its plan.
-            if not is_finished(flow) and not plan_of(self._store.owned(kinds.CONFIG_MAP, flow["metadata"]["uid"])):
+            config_maps = self._store.owned(kinds.CONFIG_MAP, flow["metadata"]["uid"])
+            if not is_finished(flow) and current_config_map(flow, config_maps) is None:
                 self._flow((flow["metadata"]["namespace"], flow["metadata"]["name"]))
         if type == kinds.FUNCTION_CHAIN:
             self._chain((meta["namespace"], meta["name"]))
@@ -83,6 +84,14 @@ class Dispatch:
                 self._type(other["metadata"]["name"])
             for chain in self._store.all(kinds.FUNCTION_CHAIN):
                 self._chain((chain["metadata"]["namespace"], chain["metadata"]["name"]))
+
+
+def _owning_flow(obj: JsonObject | None) -> str:
+    """Return the name of the DataFlow that controls an object, or an empty string."""
+    for owner in (obj or {"metadata": {}})["metadata"].get("ownerReferences") or ():
+        if owner.get("controller") and owner["kind"] == kinds.DATA_FLOW.kind:
+            return str(owner["name"])
+    return ""
 
 
 def _spec_changed(before: JsonObject | None, after: JsonObject | None) -> bool:
@@ -101,4 +110,6 @@ def _for_scheduler(flow: JsonObject | None) -> tuple[Any, ...] | None:
         return None
     status = flow.get("status") or {}
     conditions = [(c["type"], c["status"], c.get("observedGeneration")) for c in status.get("conditions") or ()]
-    return *_generation(flow), status.get("placement"), conditions
+    suspended = any(c.get("reason") == "Suspended" for c in status.get("conditions") or ())
+    attempt = status.get("attempt"), status.get("placedAttempt"), suspended
+    return *_generation(flow), is_paused(flow), status.get("placement"), attempt, conditions

@@ -5,17 +5,28 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from pydantic import ValidationError
+
+from accelchain.api import DataFlow
 from accelchain_operators.kube import kinds
 from accelchain_operators.kube.applier import Applier, NameTakenError
-from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient
+from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
+from accelchain_operators.kube.owners import FlowKey, Owners
 from accelchain_operators.kube.store import Store, controller_uid
 from accelchain_operators.kube.streams import Streams
 from accelchain_operators.kube.sync import Sync
-from accelchain_operators.reconcile.dataflow import PROGRESS_PERIOD, needs_worker, reconcile, refuses
-from accelchain_operators.reconcile.names import worker_name
-from accelchain_operators.reconcile.snapshot import FlowSnapshot
+from accelchain_operators.reconcile.actions import Actions
+from accelchain_operators.reconcile.attempts import current_config_map, current_number
+from accelchain_operators.reconcile.dataflow import is_active, reconcile, refuses
+from accelchain_operators.reconcile.models import parse
+from accelchain_operators.reconcile.mounts import secret_grants
+from accelchain_operators.reconcile.names import UID_ANNOTATION, attempt_label, worker_name
+from accelchain_operators.reconcile.running import PROGRESS_PERIOD
+from accelchain_operators.reconcile.snapshot import FlowSnapshot, Objects
+from accelchain_operators.reconcile.status import is_true
+from accelchain_operators.reconcile.worker_options import WorkerOptions
 
 MANAGER = "accelchain-dataflow"
 REFERENCED = (
@@ -27,22 +38,21 @@ REFERENCED = (
 )
 """What a flow is checked against."""
 
-FlowKey = tuple[str, str]
-"""Namespace and name."""
-
 
 class Flows:
-    """What is remembered of flows between two looks: tokens, conflicts, the time of the last figures.
+    """What is remembered of flows between two looks: tokens, conflicts, Pods that are gone, when figures were written.
 
     All of it may be lost: a restart reads tokens from Secrets, and the rest comes by itself.
 
     Args:
-        client: The API, asked for a flow's Secret (which is not watched).
+        client: The API, asked for Secrets (which are not watched), and for a flow before its worker may publish.
         store: The cache.
         sync: Lists what is in doubt.
         streams: The workers' documents.
         applier: Does what the reconciler wants.
-        worker_image: Image of worker pods.
+        owners: What owns flows.
+        worker: How worker Pods are made.
+        stale_nodes: Returns the nodes that are not ready or not heard of.
         clock: Seconds since 1970.
     """
 
@@ -53,7 +63,9 @@ class Flows:
         sync: Sync,
         streams: Streams,
         applier: Applier,
-        worker_image: str,
+        owners: Owners,
+        worker: WorkerOptions,
+        stale_nodes: Callable[[], frozenset[str]],
         clock: Callable[[], float],
     ) -> None:
         self._client = client
@@ -61,11 +73,15 @@ class Flows:
         self._sync = sync
         self._streams = streams
         self._applier = applier
-        self._worker_image = worker_image
+        self._owners = owners
+        self._worker = worker
+        self._stale_nodes = stale_nodes
         self._clock = clock
-        self._tokens: dict[FlowKey, tuple[str, str]] = {}
+        self._tokens: dict[FlowKey, tuple[tuple[str, int], str]] = {}
         self._conflicts: dict[FlowKey, str] = {}
         self._reported: dict[FlowKey, float] = {}
+        self._departed: dict[str, list[JsonObject]] = {}
+        self._told_of_owner: dict[FlowKey, str] = {}
 
     async def work(self, key: FlowKey) -> float | None:
         """Bring one flow where it should be."""
@@ -73,16 +89,20 @@ class Flows:
         if flow is None:
             self._forget(key)
             return None
-        token = await self._token(key, flow) if needs_worker(flow) else ""
-        snapshot = self._snapshot(key, flow, token)
-        actions = reconcile(snapshot)
+        self._owners.want(key, flow if is_active(flow) else None)
+        snapshot, actions = await self._decide(key, flow)
         if refuses(flow, actions):
             # Every kind has a watch of its own: a flow may be seen before the chain that was created before it. People
             # take a refusal for final, so the API is asked before it is said.
             await self._sync.refresh(*REFERENCED)
-            snapshot = self._snapshot(key, flow, token)
-            actions = reconcile(snapshot)
+            snapshot, actions = await self._decide(key, flow)
+        if any(not self._streams.is_granting(key, grant.worker.pod_uid) for grant in actions.grants):
+            # A worker may publish on the API's word, not on ours: what we hold may be old, and the flow another's.
+            flow = await self._client.get(kinds.DATA_FLOW, key[1], key[0])
+            self._store.put(kinds.DATA_FLOW, flow)
+            snapshot, actions = await self._decide(key, flow)
         self._streams.want(key, actions.watch_workers)
+        self._streams.grant(key, actions.grants)
         try:
             await self._applier.run(actions, MANAGER)
         except NameTakenError as error:
@@ -90,20 +110,63 @@ class Flows:
             self._tokens.pop(key, None)  # perhaps it is the Secret, and holds another one
             raise
         self._conflicts.pop(key, None)
+        if snapshot.owner_problem:
+            self._told_of_owner[key] = snapshot.owner_problem
         if snapshot.progress_due and actions.watch_workers:
             self._reported[key] = snapshot.now
+        self._prune(key, flow)
         return actions.requeue_after
+
+    def pod_gone(self, pod: JsonObject) -> None:
+        """Keep a Pod that was deleted, and what its worker said last, until its flow has been looked at."""
+        owner = controller_uid(pod)
+        if owner:
+            self._departed.setdefault(owner, []).append(pod)
+        else:
+            self._streams.forget(pod["metadata"]["uid"])
+
+    def _prune(self, key: FlowKey, flow: JsonObject) -> None:
+        """Forget Pods of attempts that are over."""
+        uid = flow["metadata"]["uid"]
+        now = self._store.get(kinds.DATA_FLOW, *key)
+        number = 0
+        if now is not None and now["metadata"]["uid"] == uid and is_active(now):
+            number = current_number(now, self._store.owned(kinds.CONFIG_MAP, uid))
+        departed = self._departed.pop(uid, [])
+        kept = [pod for pod in departed if attempt_label(pod) == number]
+        if kept:
+            self._departed[uid] = kept
+        for pod in departed:
+            if pod not in kept:
+                self._streams.forget(pod["metadata"]["uid"])
 
     def _forget(self, key: FlowKey) -> None:
         self._streams.want(key, ())
+        self._streams.grant(key, ())
+        self._owners.want(key, None)
         self._tokens.pop(key, None)
         self._conflicts.pop(key, None)
         self._reported.pop(key, None)
+        self._told_of_owner.pop(key, None)
+        for uid in [uid for uid, pods in self._departed.items() if _namespace_and_flow(pods[0]) == key]:
+            for pod in self._departed.pop(uid):
+                self._streams.forget(pod["metadata"]["uid"])
 
-    def _snapshot(self, key: FlowKey, flow: JsonObject, token: str) -> FlowSnapshot:
+    async def _decide(self, key: FlowKey, flow: JsonObject) -> tuple[FlowSnapshot, Actions]:
+        snapshot = await self._snapshot(key, flow)
+        return snapshot, reconcile(snapshot)
+
+    async def _snapshot(self, key: FlowKey, flow: JsonObject) -> FlowSnapshot:
         store, uid, now = self._store, flow["metadata"]["uid"], self._clock()
-        pods = store.owned(kinds.POD, uid)
-        pod_uids = [pod["metadata"]["uid"] for pod in pods]
+        config_maps = self._children(kinds.CONFIG_MAP, flow)
+        needs_worker = is_active(flow) and (is_true(flow, "Scheduled") or bool(config_maps))
+        token = await self._token(key, flow, config_maps) if needs_worker else ""
+        starts = needs_worker and current_config_map(flow, config_maps) is None
+        missing = await self._missing_secrets(flow) if starts else frozenset()
+        pods = self._children(kinds.POD, flow)
+        departed = tuple(self._departed.get(uid, ()))
+        pod_uids = [pod["metadata"]["uid"] for pod in (*pods, *departed)]
+        problem = self._owners.problem(key)
         return FlowSnapshot(
             flow=flow,
             now=now,
@@ -113,38 +176,87 @@ class Flows:
             strategies=store.all(kinds.SCHEDULING_STRATEGY),
             resources=store.all(kinds.COMPUTE_RESOURCE),
             pods=pods,
-            config_maps=store.owned(kinds.CONFIG_MAP, uid),
+            config_maps=config_maps,
             functions=store.owned(kinds.WB_FUNCTION, uid),
             connections=store.owned(kinds.WB_CONNECTION, uid),
             documents=self._streams.documents(pod_uids),
             phase_since=self._streams.phase_since(pod_uids),
             token=token,
-            worker_image=self._worker_image,
+            worker=self._worker,
             # Half a second early counts: the timer that asks is as exact as a busy loop allows.
             progress_due=now - self._reported.get(key, 0.0) > PROGRESS_PERIOD - 0.5,
+            departed=departed,
+            stale_nodes=self._stale_nodes(),
+            owner_ended=self._owners.ended(key),
+            owner_problem="" if problem == self._told_of_owner.get(key) else problem,
+            missing_secrets=missing,
             conflict=self._conflicts.get(key, ""),
         )
 
-    async def _token(self, key: FlowKey, flow: JsonObject) -> str:
-        """Return the token of the flow's Secret; a new one where there is no Secret of this flow."""
-        uid = flow["metadata"]["uid"]
+    def _children(self, type: ResourceType, flow: JsonObject) -> Objects:
+        """Return the flow's objects of a kind, those among them that lost their owner."""
+        owned = self._store.owned(type, flow["metadata"]["uid"])
+        return (*owned, *(obj for obj in self._orphans(type, flow) if obj not in owned))
+
+    def _orphans(self, type: ResourceType, flow: JsonObject) -> Iterator[JsonObject]:
+        meta, status = flow["metadata"], flow.get("status") or {}
+        number = status.get("attempt") or 1
+        for node in dict.fromkeys(entry["node"] for entry in status.get("placement") or ()):
+            found = self._store.get(type, meta["namespace"], worker_name(flow, node, number))
+            if found is not None and _is_of(found, flow):
+                yield found
+
+    async def _token(self, key: FlowKey, flow: JsonObject, config_maps: Objects) -> str:
+        """Return the token of the current attempt's Secret; a new one where there is no Secret of it."""
+        attempt = flow["metadata"]["uid"], current_number(flow, config_maps)
         known = self._tokens.get(key)
-        if known is None or known[0] != uid:
-            known = uid, await self._read_token(flow) or secrets.token_urlsafe(32)
+        if known is None or known[0] != attempt:
+            known = attempt, await self._read_token(flow, config_maps) or secrets.token_urlsafe(32)
             self._tokens[key] = known
         return known[1]
 
-    async def _read_token(self, flow: JsonObject) -> str:
+    async def _read_token(self, flow: JsonObject, config_maps: Objects) -> str:
+        config_map = current_config_map(flow, config_maps)
         placement = (flow.get("status") or {}).get("placement") or ()
-        if not placement:
+        if config_map is not None:
+            name = config_map["metadata"]["name"]
+        elif placement:
+            name = worker_name(flow, placement[0]["node"], current_number(flow, config_maps))
+        else:
             return ""
-        meta = flow["metadata"]
-        try:
-            secret = await self._client.get(kinds.SECRET, worker_name(flow, placement[0]["node"]), meta["namespace"])
-        except ApiError as error:
-            if error.code != 404:
-                raise
-            return ""
-        if controller_uid(secret) != meta["uid"]:
+        secret = await self._secret(name, flow["metadata"]["namespace"])
+        if secret is None or not (controller_uid(secret) == flow["metadata"]["uid"] or _is_of(secret, flow)):
             return ""
         return base64.b64decode((secret.get("data") or {}).get("token", "")).decode()
+
+    async def _missing_secrets(self, flow: JsonObject) -> frozenset[str]:
+        """Return the Secrets that the flow names and that do not exist; one that we may not read counts as there."""
+        try:
+            grants = secret_grants(parse(DataFlow, flow).spec)
+        except ValidationError:
+            return frozenset()  # it is refused
+        namespace = flow["metadata"]["namespace"]
+        return frozenset([grant.secret for grant in grants if await self._secret(grant.secret, namespace) is None])
+
+    async def _secret(self, name: str, namespace: str) -> JsonObject | None:
+        """Return a Secret; None: there is none. One that we may not read is empty."""
+        try:
+            return await self._client.get(kinds.SECRET, name, namespace)
+        except ApiError as error:
+            if error.code == 403:
+                return {"metadata": {"name": name}}
+            if error.code != 404:
+                raise
+            return None
+
+
+def _is_of(obj: JsonObject, flow: JsonObject) -> bool:
+    """Tell whether an object that nobody controls was made for a flow."""
+    annotations = obj["metadata"].get("annotations") or {}
+    return not controller_uid(obj) and annotations.get(UID_ANNOTATION) == flow["metadata"]["uid"]
+
+
+def _namespace_and_flow(pod: JsonObject) -> FlowKey:
+    meta = pod["metadata"]
+    owner = next((o["name"] for o in meta.get("ownerReferences") or () if o.get("controller")), "")
+    return meta["namespace"], owner

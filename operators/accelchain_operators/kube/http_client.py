@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,8 @@ from accelchain_operators.kube.connection import Connection
 logger = logging.getLogger(__name__)
 
 Objects = list[JsonObject]
+Observer = Callable[[str, int, Mapping[str, str]], None]
+"""Told of every answer: method, code (0: there was none) and headers."""
 
 USER_AGENT = "accelchain-operators"
 PAGE = 500
@@ -62,6 +64,9 @@ class HttpClient:
         self._bucket = TokenBucket(qps, burst)
         self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=watch_inactivity)
         self._session: aiohttp.ClientSession | None = None
+        self.observer: Observer = _nobody
+        self.guard: Callable[[], None] = _anything
+        """Called before every write, and at every try of one; what it raises is raised instead of writing."""
 
     @classmethod
     def from_kubeconfig(cls, path: Path, context: str | None = None) -> HttpClient:
@@ -80,6 +85,10 @@ class HttpClient:
             ConfigError: this process runs in no pod.
         """
         return cls(connection=Connection.in_cluster())
+
+    async def document(self, path: str) -> JsonObject:
+        """Return what the API has at a path (``/version``); asked once, so that the caller can tell of a failure."""
+        return await self._call("GET", path, attempts=1)
 
     async def get(self, type: ResourceType, name: str, namespace: str | None = None) -> JsonObject:
         """Return an object."""
@@ -230,11 +239,14 @@ class HttpClient:
         query: dict[str, str] | None = None,
         body: Any = None,
         media: str = "application/json",
+        attempts: int = ATTEMPTS,
     ) -> JsonObject:
         """Do one call. All calls may be repeated: names are deterministic and writes carry whole intents."""
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
             await self._bucket.acquire()
+            if method != "GET":
+                self.guard()
             try:
                 async with self._connected().request(
                     method,
@@ -244,13 +256,15 @@ class HttpClient:
                     headers=self._headers(media if body is not None else ""),
                     timeout=TIMEOUT,
                 ) as response:
+                    self.observer(method, response.status, response.headers)
                     if response.status < 400:
                         answer: JsonObject = await response.json(content_type=None)
                         return answer
                     failure = await _failure(response)
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+                self.observer(method, 0, {})
                 failure = _unreachable(self.connection.server, error)
-            if attempt == ATTEMPTS or not failure.transient:
+            if attempt == attempts or not failure.transient:
                 break
             pause = (
                 failure.retry_after if failure.retry_after is not None else 0.1 * 2**attempt * random.uniform(0.5, 1)
@@ -266,6 +280,7 @@ class HttpClient:
         await self._bucket.acquire()
         try:
             async with self._connected().get(path, params=query, headers=self._headers(), timeout=timeout) as response:
+                self.observer("GET", response.status, response.headers)
                 if response.status >= 400:
                     raise await _failure(response)
                 rest = b""
@@ -283,6 +298,14 @@ class HttpClient:
             raise _unreachable(self.connection.server, error) from error
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
             logger.debug("stream of %s ended: %r", path, error)
+
+
+def _nobody(method: str, code: int, headers: Mapping[str, str]) -> None:
+    pass
+
+
+def _anything() -> None:
+    pass
 
 
 def _path(type: ResourceType, namespace: str | None, name: str = "", subresource: str = "") -> str:

@@ -21,6 +21,8 @@ POD = ResourceType("v1", "Pod", "pods")
 CONFIG_MAP = ResourceType("v1", "ConfigMap", "configmaps")
 SECRET = ResourceType("v1", "Secret", "secrets")
 EVENT = ResourceType("events.k8s.io/v1", "Event", "events")
+LEASE = ResourceType("coordination.k8s.io/v1", "Lease", "leases")
+NODE = ResourceType("v1", "Node", "nodes", namespaced=False)
 
 MANAGED_BY = "app.kubernetes.io/managed-by=accelchain-operator"
 """Selects our own Pods and ConfigMaps among everybody's."""

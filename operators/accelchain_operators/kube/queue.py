@@ -16,6 +16,7 @@ from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 from accelchain_operators.kube.bucket import TokenBucket
+from accelchain_operators.kube.meter import QueueMeter, QueueState
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -36,23 +37,33 @@ class WorkQueue(Generic[Key]):
     def __init__(self, *, retries_per_second: float = 50.0, retries_burst: int = 100) -> None:
         self._waiting: deque[Key] = deque()
         self._dirty: set[Key] = set()
-        self._active: set[Key] = set()
+        self._active: dict[Key, float] = {}
+        self._since: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, int, Key]] = []
         self._order = itertools.count()
         self._retries = TokenBucket(retries_per_second, retries_burst)
         self._changed = asyncio.Event()
+        self.meter = QueueMeter()
+        """Told what happens here."""
 
     def __len__(self) -> int:
         """Return how many keys wait now, those for later not counted."""
         return len(self._waiting)
+
+    def state(self) -> QueueState:
+        """Return how many keys wait, and how long (s) each key at work has been so."""
+        now = asyncio.get_running_loop().time()
+        return QueueState(len(self._waiting), tuple(now - taken for taken in self._active.values()))
 
     def add(self, key: Key) -> None:
         """Have a key worked on as soon as possible."""
         if key in self._dirty:
             return
         self._dirty.add(key)
+        self._since[key] = asyncio.get_running_loop().time()
+        self.meter.added()
         if key not in self._active:
             self._waiting.append(key)
             self._changed.set()
@@ -70,6 +81,7 @@ class WorkQueue(Generic[Key]):
         """Have a key that failed worked on again after a pause that grows with every failure; return the pause (s)."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
+        self.meter.retried()
         delay = min(FIRST_DELAY * 2.0 ** min(count, 32), LONGEST_DELAY) + self._retries.reserve()
         self.add_after(key, delay)
         return delay
@@ -86,7 +98,8 @@ class WorkQueue(Generic[Key]):
             if self._waiting:
                 key = self._waiting.popleft()
                 self._dirty.discard(key)
-                self._active.add(key)
+                now = self._active[key] = asyncio.get_running_loop().time()
+                self.meter.taken(now - self._since.pop(key))
                 return key
             self._changed.clear()
             try:
@@ -97,7 +110,7 @@ class WorkQueue(Generic[Key]):
 
     def done(self, key: Key) -> None:
         """Give a key back; it is handed out again if it was added meanwhile."""
-        self._active.discard(key)
+        self.meter.done(asyncio.get_running_loop().time() - self._active.pop(key))
         if key in self._dirty:
             self._waiting.append(key)
             self._changed.set()

@@ -12,13 +12,15 @@ from typing import Any
 import aiohttp
 
 from accelchain_operators.kube.client import JsonObject
-from accelchain_operators.reconcile.actions import WorkerWatch
+from accelchain_operators.reconcile.actions import Grant, WorkerWatch
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 SILENCE = 15.0
 """Seconds without a document (workers send one a second) after which a stream counts as dead."""
+GRANT_PERIOD = 1.0
+"""Seconds between two grants to a worker that has not published yet: it takes one for 5 s only."""
 LONGEST_LINE = 1024 * 1024
 """Bytes. A worker runs users' functions: it must not be able to fill our memory."""
 
@@ -37,6 +39,7 @@ class Streams:
         self._documents: dict[str, JsonObject] = {}
         self._phase_since: dict[str, float] = {}
         self._tasks: dict[Hashable, dict[str, asyncio.Task[None]]] = {}
+        self._granting: dict[Hashable, dict[str, asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     def documents(self, pod_uids: Sequence[str]) -> Mapping[str, JsonObject]:
@@ -59,6 +62,22 @@ class Streams:
         if not tasks:
             del self._tasks[key]
 
+    def grant(self, key: Hashable, grants: Sequence[Grant]) -> None:
+        """Tell exactly these workers of this key that they may publish, until they do."""
+        tasks = self._granting.setdefault(key, {})
+        wanted = {grant.worker.pod_uid: grant for grant in grants}
+        for uid in tasks.keys() - wanted.keys():
+            tasks.pop(uid).cancel()
+        for uid, grant in wanted.items():
+            if uid not in tasks or tasks[uid].done():
+                tasks[uid] = asyncio.create_task(self._grant(grant), name=f"grant to {grant.worker.pod}")
+        if not tasks:
+            del self._granting[key]
+
+    def is_granting(self, key: Hashable, pod_uid: str) -> bool:
+        """Tell whether this worker of the key is being told that it may publish."""
+        return pod_uid in self._granting.get(key, {})
+
     def forget(self, pod_uid: str) -> None:
         """Drop a pod's document: the pod is gone, and so is who asks for it."""
         self._documents.pop(pod_uid, None)
@@ -66,8 +85,10 @@ class Streams:
 
     async def close(self) -> None:
         """End all tasks and give connections back."""
-        tasks = [task for of_key in self._tasks.values() for task in of_key.values()]
+        every = (*self._tasks.values(), *self._granting.values())
+        tasks = [task for of_key in every for task in of_key.values()]
         self._tasks.clear()
+        self._granting.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,13 +112,36 @@ class Streams:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def _read(self, watch: WorkerWatch) -> Any:
+    async def _grant(self, grant: Grant) -> None:
+        watch = grant.worker
+        url = f"{watch.url.removesuffix('/stream')}/publish"
+        headers = {"Authorization": f"Bearer {watch.token}"}
+        timeout = aiohttp.ClientTimeout(total=5)
+        told = ""
+        while (self._documents.get(watch.pod_uid) or {}).get("phase") == "Publishing":
+            try:
+                async with self._http().post(
+                    url, json={"attempt": grant.attempt}, headers=headers, timeout=timeout, allow_redirects=False
+                ) as response:
+                    if response.status >= 400:
+                        why = f"HTTP {response.status}: {(await response.content.read(200)).decode(errors='replace')}"
+                        if why != told:
+                            logger.warning("pod %s/%s does not take its grant: %s", watch.namespace, watch.pod, why)
+                        told = why
+            except (aiohttp.ClientError, TimeoutError) as error:
+                logger.debug("grant to pod %s/%s: %r", watch.namespace, watch.pod, error)
+            await asyncio.sleep(GRANT_PERIOD)
+
+    def _http(self) -> aiohttp.ClientSession:
         if self._session is None:
             # A worker's address is a pod's or a loopback one: never by way of a proxy (trust_env stays off).
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        return self._session
+
+    async def _read(self, watch: WorkerWatch) -> Any:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE)
         headers = {"Authorization": f"Bearer {watch.token}"}
-        async with self._session.get(watch.url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+        async with self._http().get(watch.url, headers=headers, timeout=timeout, allow_redirects=False) as response:
             if response.status != 200:
                 raise ValueError(f"HTTP {response.status}")
             rest = b""

@@ -39,6 +39,7 @@ async def publish(
     *,
     command: Sequence[str] = DEVICES,
     deadline_seconds: float = DEADLINE_SECONDS,
+    owner: JsonObject | None = None,
 ) -> JsonObject:
     """Look at the machine and publish what is there; nothing is written where it is published already.
 
@@ -46,6 +47,7 @@ async def publish(
         client: the API.
         node_name: this node.
         environment: variables on top of this process's own; the workers' ones, so that both see the same devices.
+        owner: an owner reference: the ComputeResource goes when its owner goes.
         command: prints the inventory as JSON.
         deadline_seconds: how long the drivers may take.
 
@@ -57,6 +59,9 @@ async def publish(
         ApiError: the API refuses the ComputeResource.
     """
     wanted = await look(node_name, environment, command=command, deadline_seconds=deadline_seconds)
+    owners = [owner] if owner else []
+    if owners:
+        wanted["metadata"]["ownerReferences"] = owners
     try:
         current = await client.get(COMPUTE_RESOURCE, node_name)
     except ApiError as error:
@@ -64,7 +69,8 @@ async def publish(
             raise
     else:
         # Compared as models: the server fills defaults in.
-        if ComputeResource.parse(current).spec == ComputeResource.parse(wanted).spec:
+        same = ComputeResource.parse(current).spec == ComputeResource.parse(wanted).spec
+        if same and (current["metadata"].get("ownerReferences") or []) == owners:
             return current
     log.info("publishing %d devices of node %s", len(wanted["spec"]["devices"]), node_name)
     return await client.apply(COMPUTE_RESOURCE, wanted, field_manager=FIELD_MANAGER)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +46,10 @@ class ApplyStatus:
 
 @dataclass(frozen=True, slots=True)
 class CreateOnce:
-    """Create an object that never changes (immutable ConfigMap, Pod, Secret). Existing: left alone."""
+    """Create an object that never changes (immutable ConfigMap, Pod, Secret). Existing: left alone.
+
+    One of the same flow that lost its owner reference gets it back; one of an earlier flow is deleted.
+    """
 
     obj: JsonObject
 
@@ -57,6 +61,15 @@ class Delete:
     ref: ObjectRef
     uid: str | None = None
     grace_seconds: int | None = None
+
+
+def removal(objects: Iterable[JsonObject]) -> tuple[Delete, ...]:
+    """Return the deletion of objects, those left out that are being deleted already."""
+    return tuple(
+        Delete(ObjectRef.of(obj), obj["metadata"]["uid"])
+        for obj in objects
+        if "deletionTimestamp" not in obj["metadata"]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +94,8 @@ class Actions:
     """Seconds until this key is to be looked at again; None: when something changes."""
     watch_workers: tuple[WorkerWatch, ...] = field(default=())
     """Workers whose status stream the shell shall follow for this key; streams of others are closed."""
+    grants: tuple[Grant, ...] = field(default=())
+    """Workers that may publish now; the shell tells them again and again until they do, or until this is withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +108,11 @@ class WorkerWatch:
     url: str
     """http://IP:PORT/stream"""
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A worker whose sinks are complete may publish: it is the flow's current attempt, and the flow has not ended."""
+
+    worker: WorkerWatch
+    attempt: int

@@ -21,7 +21,8 @@ def _cut(length: int) -> BeforeValidator:
 
 Word = Annotated[str, _cut(64)]
 Text = Annotated[str, _cut(1024)]
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+"""Sums of a few still fit the API's int64."""
 Measure = Annotated[float, Field(ge=0)]
 
 
@@ -67,6 +68,8 @@ class WorkerDocument(_Model):
     parameter: Text = ""
     """The DataFlow's field at fault."""
     frames: Count = 0
+    position: Count | None = None
+    """Number of the first frame that another attempt at a Stream has to make."""
     total: Count | None = None
     frames_per_second: Measure = 0.0
     functions: tuple[FunctionReport, ...] = ()
@@ -80,6 +83,23 @@ class WorkerDocument(_Model):
         """Whether the worker has come to its end."""
         return self.phase in ("Succeeded", "Failed")
 
+    @property
+    def done(self) -> bool:
+        """Whether it has done its work and published: not by being told to stop, as a Stream worker is."""
+        return self.phase == "Succeeded" and self.reason != "Stopped"
+
+    def completed_by(self, last: WorkerDocument | None) -> WorkerDocument:
+        """Return this final document with figures from the last one of the stream where it had to leave them out."""
+        if last is None:
+            return self
+        return self.model_copy(
+            update={
+                "functions": self.functions or last.functions,
+                "edges": self.edges or last.edges,
+                "live": self.live or last.live,
+            }
+        )
+
 
 def parse_document(value: JsonObject | str | None) -> WorkerDocument | None:
     """Return a document, from JSON or from its text; None where it is none."""
@@ -89,14 +109,13 @@ def parse_document(value: JsonObject | str | None) -> WorkerDocument | None:
         return None
 
 
-def merged(final: WorkerDocument, last: WorkerDocument | None) -> WorkerDocument:
-    """Return the final document with figures from the last one of the stream where the final one was cut."""
-    if last is None:
-        return final
-    return final.model_copy(
-        update={
-            "functions": final.functions or last.functions,
-            "edges": final.edges or last.edges,
-            "live": final.live or last.live,
-        }
-    )
+def document_of(value: JsonObject | str | None, plan: JsonObject | None) -> WorkerDocument | None:
+    """Return a worker's document without edges that the plan does not have: the API would refuse the whole status."""
+    document = parse_document(value)
+    if document is None:
+        return None
+    known = {
+        (f"{c['from']['function']}.{c['from']['port']}", f"{c['to']['function']}.{c['to']['port']}")
+        for c in (plan or {"connections": ()})["connections"]
+    }
+    return document.model_copy(update={"edges": tuple(e for e in document.edges if (e.source, e.target) in known)})

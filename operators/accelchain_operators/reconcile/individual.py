@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from accelchain.api.common import API_VERSION
-from accelchain_operators.reconcile.actions import Apply, ApplyStatus, JsonObject
+from accelchain_operators.reconcile.actions import Apply, ApplyStatus, Delete, JsonObject, removal
 from accelchain_operators.reconcile.document import WorkerDocument
 from accelchain_operators.reconcile.names import child_metadata, connection_name, function_name
 
@@ -26,6 +26,13 @@ def individual_layer(flow: JsonObject, plan: JsonObject, placement: Sequence[Jso
         *(Apply(_function(flow, plan, function, where[function["name"]])) for function in plan["functions"]),
         *(Apply(_connection(flow, plan, connection)) for connection in plan["connections"]),
     )
+
+
+def left_over(flow: JsonObject, plan: JsonObject, existing: Sequence[JsonObject]) -> tuple[Delete, ...]:
+    """Return the removal of what an earlier plan had and this one has not."""
+    names = {("WBFunction", function_name(flow, function["name"])) for function in plan["functions"]}
+    names |= {("WBConnection", connection_name(flow, connection)) for connection in plan["connections"]}
+    return removal([obj for obj in existing if (obj["kind"], obj["metadata"]["name"]) not in names])
 
 
 def _function(flow: JsonObject, plan: JsonObject, function: JsonObject, entry: JsonObject) -> JsonObject:
@@ -83,7 +90,7 @@ def individual_statuses(
 ) -> tuple[ApplyStatus, ...]:
     """Return the statuses of the layer's objects that are not in this phase yet.
 
-    Figures change all the time, so they are written with a phase and not again: twice in an object's life.
+    Figures change all the time, so they are written with a phase and not again: twice in an attempt.
     """
     functions = {report.name: report for report in document.functions} if document else {}
     edges = {(report.source, report.target): report for report in document.edges} if document else {}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from accelchain_operators.reconcile.actions import JsonObject
+from accelchain_operators.reconcile.worker_options import LaptopOptions, WorkerOptions
 
 Objects = tuple[JsonObject, ...]
 
@@ -26,7 +27,7 @@ class FlowSnapshot:
     resources: Objects = ()
     """ComputeResources: the inventory."""
     pods: Objects = ()
-    """Pods that the flow controls; so with the next three."""
+    """Pods that the flow controls, or that lost their owner reference; so with the next three."""
     config_maps: Objects = ()
     functions: Objects = ()
     connections: Objects = ()
@@ -36,8 +37,19 @@ class FlowSnapshot:
     """When the phase of each of these documents was first heard of (seconds since 1970)."""
     token: str = ""
     """What the worker's Secret holds, or a fresh random token where there is no Secret yet."""
-    worker_image: str = "accelchain-worker"
+    worker: WorkerOptions = field(default_factory=LaptopOptions)
+    """How worker Pods are made."""
     progress_due: bool = True
     """Whether figures may be written to the status again (at most once in PROGRESS_PERIOD)."""
+    departed: Objects = ()
+    """Pods of the flow that were deleted a moment ago, as they were last."""
+    stale_nodes: frozenset[str] = frozenset()
+    """Nodes that are not ready, or whose agent has not been heard of for long."""
+    owner_ended: str = ""
+    """How the workflow, Job or Pod that owns the flow ended; empty: it has not, or there is none."""
+    owner_problem: str = ""
+    """Why the owner can't be watched, until that was told."""
+    missing_secrets: frozenset[str] = frozenset()
+    """Secrets that the flow names and that do not exist."""
     conflict: str = ""
     """Why the last attempt to create something of this flow found the name taken."""

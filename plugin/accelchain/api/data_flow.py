@@ -35,6 +35,44 @@ class Address(ApiModel):
     """Where an input is read or an output is written."""
 
     uri: Uri = Field(description="file:///path, http(s)://…; what a function's manifest says it can open")
+    credentials_ref: LocalRef | None = Field(
+        default=None,
+        description="A Secret of the same namespace that opens the address: accessKeyId, secretAccessKey, "
+        "sessionToken, region and endpoint for s3; username and password for http and rtsp; token for http; ca.crt",
+    )
+
+
+class ClaimSource(ApiModel):
+    """A PersistentVolumeClaim of the same namespace."""
+
+    claim_name: ObjectName = Field(description="The PersistentVolumeClaim's name")
+
+
+_SYSTEM_FOLDERS = "etc|dev|proc|sys|tmp|var|usr|bin|sbin|lib|lib64|opt|run"
+
+
+class Volume(ApiModel):
+    """A volume that the workers see: file:///… addresses of the flow lie in it."""
+
+    cel: ClassVar = (
+        Rule(
+            "self.mountPath.matches('^(/[^/]+)+$') && !self.mountPath.matches('/[.][.]?(/|$)')",
+            "mountPath is an absolute folder without . or .. or a slash at its end, such as /data",
+            ".mountPath",
+        ),
+        Rule(
+            f"!self.mountPath.matches('^/({_SYSTEM_FOLDERS})(/|$)')",
+            "mountPath can't lie in a folder that the worker itself needs: choose one such as /data",
+            ".mountPath",
+        ),
+    )
+
+    name: Name = Field(description="Name of the volume within the flow")
+    mount_path: Annotated[str, StringConstraints(min_length=2, max_length=512)] = Field(
+        description="Folder where the flow's addresses find it: /data for file:///data/street.mp4"
+    )
+    read_only: bool = Field(default=False, description="Nothing is written to it")
+    persistent_volume_claim: ClaimSource = Field(description="What is mounted")
 
 
 class FunctionOverride(ApiModel):
@@ -158,13 +196,26 @@ class Placement(ApiModel):
 class Retries(ApiModel):
     """How often a failed flow is tried again."""
 
-    limit: int = Field(default=0, ge=0, le=100, description="Tries after the first. Not supported by this version")
+    limit: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Attempts that may follow failed ones. Bad input, a "
+        "missed deadline and cancellation are never tried again",
+    )
 
 
 class DataFlowSpec(ApiModel):
     """Intent of a DataFlow."""
 
-    cel: ClassVar = (Rule("has(self.chain) != has(self.chainRef)", "give exactly one of chain and chainRef"),)
+    cel: ClassVar = (
+        Rule("has(self.chain) != has(self.chainRef)", "give exactly one of chain and chainRef"),
+        Rule(
+            "!has(self.volumes) || self.volumes.all(v, self.volumes.exists_one(w, w.mountPath == v.mountPath))",
+            "two volumes can't have one mountPath",
+            ".volumes",
+        ),
+    )
 
     chain_ref: LocalRef | None = Field(default=None, description="A FunctionChain of the same namespace")
     chain: FunctionChainSpec | None = Field(default=None, description="The chain itself, in place of a reference")
@@ -194,14 +245,28 @@ class DataFlowSpec(ApiModel):
     placement: Placement | None = Field(default=None, description="Where functions may run; anywhere where absent")
     strategy_ref: LocalRef | None = Field(default=None, description="A SchedulingStrategy")
     active_deadline_seconds: int | None = Field(
-        default=None, ge=1, description="Failed with DeadlineExceeded this long after the worker started"
+        default=None,
+        ge=1,
+        description="Failed with DeadlineExceeded this long after the first worker started, all attempts together",
     )
     retries: Retries | None = Field(default=None, description="How often a failed flow is tried again")
     ttl_seconds_after_finished: int | None = Field(
-        default=None, ge=0, description="Delete the flow this long after it finished. Not supported by this version"
+        default=None, ge=0, description="Delete the flow, with all that it owns, this long after it finished"
     )
-    suspend: bool = Field(default=False, description="Hold no devices. true is not supported by this version")
-    dry_run: bool = Field(default=False, description="Place, but run nothing. true is not supported by this version")
+    suspend: bool = Field(
+        default=False,
+        description="Stop the workers and hold no devices, until it is false again. A Stream flow goes on where it was",
+    )
+    dry_run: bool = Field(
+        default=False, description="Place and plan, reserve and run nothing; the plan is in status.plan"
+    )
+    cancel: bool = Field(default=False, description="End the flow as Failed, reason Cancelled. It can't be taken back")
+    volumes: list[Volume] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Volumes that the workers see",
+        json_schema_extra=list_map("name"),
+    )
 
 
 _PLANNED = (
@@ -214,6 +279,8 @@ _PLANNED = (
     "placement",
     "strategyRef",
     "activeDeadlineSeconds",
+    "dryRun",
+    "volumes",
 )
 """Fields of the spec that the plan is made of, and that CEL can compare."""
 
@@ -223,6 +290,7 @@ def _fixed_once_placed(field: str) -> Rule:
     new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
     return Rule(
         "!has(oldSelf.status) || !has(oldSelf.status.placement) || size(oldSelf.status.placement) == 0 || "
+        "(has(oldSelf.spec.dryRun) && oldSelf.spec.dryRun) || "
         f"(has({new}) == has({old}) && (!has({new}) || {new} == {old}))",
         f"{field} can't be changed once the flow is placed: delete the DataFlow and create it anew",
         f".spec.{field}",
@@ -246,8 +314,12 @@ class DataFlow(Resource):
 
     # parameters, functionParameters and chain hold values of any scalar type, which CEL can't see
     cel: ClassVar = (
-        Rule("size(self.metadata.name) <= 63", "a DataFlow's name has at most 63 characters: it is a label's value"),
         *map(_fixed_once_placed, _PLANNED),
+        Rule(
+            "!has(oldSelf.spec.cancel) || !oldSelf.spec.cancel || (has(self.spec.cancel) && self.spec.cancel)",
+            "cancel can't be taken back: create the DataFlow anew",
+            ".spec.cancel",
+        ),
     )
 
     kind: Literal["DataFlow"] = "DataFlow"

@@ -117,10 +117,31 @@ class ResolvedChain(ApiModel):
     )
 
 
+class AttemptFailure(ApiModel):
+    """Why an attempt failed."""
+
+    attempt: int = Field(ge=1, description="Number of the attempt")
+    reason: Word = Field(description="CamelCase word for machines, as in the condition Failed")
+    message: Text = Field(default="", description="What happened")
+    time: Timestamp = Field(description="When it failed")
+
+
 class DataFlowStatus(Status):
     """What the operators observed."""
 
     phase: Word = Field(default="", description="One word for kubectl get; conditions are the truth")
+    attempt: int = Field(
+        default=0, description="Number of the attempt that runs or comes next; every plan is an attempt of its own"
+    )
+    placed_attempt: int = Field(default=0, description="The attempt that placement was made for")
+    failed_attempts: int = Field(default=0, description="Attempts that failed: what spec.retries.limit is held against")
+    failures: list[AttemptFailure] = Field(
+        default_factory=list,
+        max_length=8,
+        description="The last attempts that failed, oldest first",
+        json_schema_extra=LIST_ATOMIC,
+    )
+    position: int = Field(default=0, description="Frames that earlier attempts of a Stream flow published")
     chain: ResolvedChain | None = Field(default=None, description="What the chain resolved to")
     placement: list[FunctionPlacement] = Field(
         default_factory=list,
@@ -148,7 +169,12 @@ class DataFlowStatus(Status):
         description="What went wrong without ending the flow",
         json_schema_extra=LIST_ATOMIC,
     )
-    start_time: Timestamp | None = Field(default=None, description="When the worker began")
+    plan: dict[str, Any] | None = Field(
+        default=None,
+        description="Dry run: the plan as a worker would get it",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+    start_time: Timestamp | None = Field(default=None, description="When the first worker began")
     completion_time: Timestamp | None = Field(default=None, description="When the flow finished")
 
 

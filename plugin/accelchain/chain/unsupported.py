@@ -16,16 +16,6 @@ REASON = "NotSupported"
 
 def check_flow(spec: DataFlowSpec, problems: Problems) -> None:
     """Refuse what a DataFlow may hold for later versions."""
-    if spec.retries is not None and spec.retries.limit > 0:
-        problems.add(REASON, "spec.retries.limit", "this version does not retry: leave it out, or set it to 0.")
-    if spec.ttl_seconds_after_finished is not None:
-        problems.add(REASON, "spec.ttlSecondsAfterFinished", "this version deletes no finished flows: leave it out.")
-    if spec.suspend:
-        problems.add(REASON, "spec.suspend", "this version can't suspend: leave it out, or set it to false.")
-    if spec.dry_run:
-        problems.add(
-            REASON, "spec.dryRun", "this version has no dry run: leave it out; `accelchain validate` checks a file."
-        )
     if spec.rate is not None and spec.rate.connections:
         problems.add(
             REASON, "spec.rate.connections", "this version counts no load of connections: declare it for functions."

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from accelchain.cli.display import SilentDisplay
-from accelchain.cli.follow import Follower, list_and_watch
+from accelchain.cli.follow import Follower
 from accelchain.cli.record import RunRecord
+from accelchain.cli.watching import list_and_watch
 from accelchain_operators.kube.client import ApiError, WatchEvent
 from accelchain_operators.kube.kinds import DATA_FLOW
 
@@ -27,12 +28,16 @@ class Scripted:
     def __init__(self, lists: list[list[dict[str, Any]]], watches: list[list[WatchEvent | ApiError]]) -> None:
         self.lists, self.watches = lists, watches
 
-    async def list(self, kind: object, namespace: str | None = None) -> tuple[list[dict[str, Any]], str]:
+    async def list(
+        self, kind: object, namespace: str | None = None, **selectors: str
+    ) -> tuple[list[dict[str, Any]], str]:
         if kind is not DATA_FLOW:
             return [], "1"
         return (self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]), "1"
 
-    async def watch(self, kind: object, namespace: str | None, *, resource_version: str) -> AsyncIterator[WatchEvent]:
+    async def watch(
+        self, kind: object, namespace: str | None, *, resource_version: str, **selectors: str
+    ) -> AsyncIterator[WatchEvent]:
         if kind is not DATA_FLOW or not self.watches:
             await asyncio.Event().wait()
         for event in self.watches.pop(0):

@@ -95,7 +95,7 @@ def worker_pod(flow: DataFlow, obj: JsonObject, plan: JsonObject, options: Worke
                 ],
                 "env": [
                     {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-                    {"name": "ACCELCHAIN_STATUS_ADDRESS", "value": f"$(POD_IP):{STATUS_PORT}"},
+                    {"name": "ACCELCHAIN_STATUS_ADDRESS", "value": f"{_listens_on(options)}:{STATUS_PORT}"},
                     *([{"name": "ACCELCHAIN_CACHE", "value": WORK_FOLDER}] if options.in_image else []),
                     *flow_environment,
                 ],
@@ -245,3 +245,8 @@ def _container(pod: JsonObject) -> JsonObject:
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     found: JsonObject = next((s for s in statuses if s.get("name") == CONTAINER), {})
     return found
+
+
+def _listens_on(options: WorkerOptions) -> str:
+    """Return where a worker serves its status: a port-forward ends at the loopback address of the Pod's network."""
+    return "0.0.0.0" if options.in_image else "$(POD_IP)"  # a laptop's Pods share one network

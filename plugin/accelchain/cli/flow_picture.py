@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of a flow: its resolved chain, with placement and figures where there are any."""
+"""The picture of a flow: its chain, with placement and figures where there are any."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from accelchain.chain.resolved import ResolvedFlow
@@ -11,12 +12,39 @@ from accelchain.cli.graph_svg import Arrow, Box, draw
 from accelchain.cli.wording import latency, microseconds
 
 
-def picture(name: str, flow: ResolvedFlow, status: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is drawn of a chain."""
+
+    functions: Sequence[tuple[str, str]]
+    """Name, and type with version."""
+    connections: Sequence[tuple[str, str]]
+    """From and to, as ``function.port``."""
+
+    @classmethod
+    def of(cls, flow: ResolvedFlow) -> Shape:
+        """Return the shape of a chain that was resolved here."""
+        return cls(
+            [(f.name, f"{f.type} {f.version}") for f in flow.functions],
+            [(str(c.source), str(c.target)) for c in flow.connections],
+        )
+
+    @classmethod
+    def of_status(cls, status: Mapping[str, Any]) -> Shape:
+        """Return the shape of a chain that the operators resolved; it has no functions before they did."""
+        functions = (status.get("chain") or {}).get("functions", ())
+        return cls(
+            [(f["name"], f"{f['type']} {f['version']}") for f in functions],
+            [(e["from"], e["to"]) for e in status.get("edges", ())],
+        )
+
+
+def picture(name: str, shape: Shape, status: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     """Draw a flow as SVG.
 
     Args:
         name: title of the picture.
-        flow: the chain.
+        shape: the chain.
         status: a DataFlow's status, or nothing: then it is not placed.
         document: a worker's latest document, or nothing.
     """
@@ -24,14 +52,14 @@ def picture(name: str, flow: ResolvedFlow, status: Mapping[str, Any], document: 
     figures = {f["name"]: f for f in document.get("functions", ())}
     edges = {(e["from"], e["to"]): e for e in (document.get("edges") or status.get("edges") or ())}
     boxes = []
-    for function in flow.functions:
-        place, figure = places.get(function.name, {}), figures.get(function.name, {})
+    for function, title in shape.functions:
+        place, figure = places.get(function, {}), figures.get(function, {})
         kind = "host" if place.get("api") == "host" else place.get("deviceType", "")
         note = f"{microseconds(figure['microseconds'])} a frame" if figure else ""
         boxes.append(
             Box(
-                function.name,
-                f"{function.type} {function.version}",
+                function,
+                title,
                 place.get("node", ""),
                 place.get("device", ""),
                 kind,
@@ -40,13 +68,13 @@ def picture(name: str, flow: ResolvedFlow, status: Mapping[str, Any], document: 
             )
         )
     arrows = []
-    for connection in flow.connections:
-        source, target = connection.source, connection.target
-        edge = edges.get((str(source), str(target)), {})
+    for source, target in shape.connections:
+        edge = edges.get((source, target), {})
         copies = {0: "no copy", 1: "1 copy"}.get(edge.get("copies", 0), f"{edge.get('copies')} copies")
         note = f"{copies}, {latency(edge)}" if edge.get("mechanism") else ""
+        (source_function, source_port), (target_function, target_port) = source.split("."), target.split(".")
         arrows.append(
-            Arrow(source.function, source.port, target.function, target.port, edge.get("mechanism", ""), note)
+            Arrow(source_function, source_port, target_function, target_port, edge.get("mechanism", ""), note)
         )
     phase = status.get("phase", "")
     subtitle = f"{len(boxes)} functions, {len(arrows)} connections" + (f" · {phase}" if phase else "")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from accelchain.api import ConnectionType, DataFlow, FunctionChain, FunctionType, Resource, SchedulingStrategy
+from accelchain.api import KINDS, ConnectionType, DataFlow, FunctionChain, FunctionType, Resource, SchedulingStrategy
 from accelchain.chain.document import DocumentError, field_path, load_documents
 from accelchain.chain.resolve import ChainError, resolve_flow
 from accelchain.chain.resolved import ResolvedFlow
@@ -37,8 +37,8 @@ class Job:
         """Return the file's resources of one kind."""
         return [r for r in self.resources if isinstance(r, kind)]
 
-    def namespace(self, wanted: str | None) -> str:
-        """Return the namespace to run in: the one wanted, else the file's, else ``default``.
+    def namespace(self, wanted: str | None, otherwise: str = "default") -> str:
+        """Return the namespace to run in: the one wanted, else the file's, else the one that the cluster suggests.
 
         Raises:
             Refused: the file's resources name another one, or several.
@@ -48,7 +48,7 @@ class Job:
             given = f"--namespace says {wanted}, " if wanted else ""
             names = ", ".join(sorted(map(str, named)))
             raise Refused(f"metadata.namespace: {given}the file says {names}; all must be one.")
-        return wanted or (named.pop() if named else None) or "default"
+        return wanted or (named.pop() if named else None) or otherwise
 
     def objects(self, namespace: str) -> list[dict[str, Any]]:
         """Return the Kubernetes objects to create, the DataFlow last."""
@@ -60,6 +60,16 @@ class Job:
                 obj["metadata"]["namespace"] = namespace
             objects.append(obj)
         return objects
+
+
+def says_the_same(mine: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+    """Tell whether two objects of a kind have one meaning: what is left out counts as its default."""
+    model = next(kind for kind in KINDS if kind.kind_name == mine["kind"])
+    try:
+        specs = [model.model_validate({**obj, "status": None}).model_dump()["spec"] for obj in (mine, present)]
+    except ValidationError:  # the cluster's is of another version
+        return False
+    return bool(specs[0] == specs[1])
 
 
 def read_job(file: str, parameters: Sequence[str] = (), inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> Job:

@@ -36,7 +36,7 @@ async def known_in(client: KubeClient, namespace: str) -> Known:
     """Return what a namespace of a cluster knows.
 
     Raises:
-        ApiError: it does not answer.
+        ApiError: it does not answer, or the user may not list a kind of definition (403).
     """
     return Known(
         types=parse_valid(FunctionType, (await client.list(FUNCTION_TYPE))[0]),

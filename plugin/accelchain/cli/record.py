@@ -115,6 +115,8 @@ class RunRecord:
         """Why the flow does not begin, as reason and sentence; empty where nothing holds it up."""
         if self.end:
             return ""
+        if self.status.get("phase") == "Suspended":
+            return f"Suspended: it holds no devices; accelchain resume {self.name} lets it go on"
         for kind in ("Scheduled", "Running"):
             condition = self.condition(kind)
             if condition and condition["status"] == "False":
@@ -123,7 +125,12 @@ class RunRecord:
 
     @property
     def end(self) -> JsonObject | None:
-        """The condition that ended the flow: Succeeded, Failed, or Accepted where that is False."""
+        """The condition that ended the flow: Succeeded, Failed, or Accepted where that is False.
+
+        A dry run has no such condition: its end is of type Planned.
+        """
+        if self.status.get("phase") == "Planned":
+            return {"type": "Planned", "status": "True", "reason": "DryRun", "message": ""}
         for kind, status in (("Succeeded", "True"), ("Failed", "True"), ("Accepted", "False")):
             condition = self.condition(kind)
             if condition and condition["status"] == status:

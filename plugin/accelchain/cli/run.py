@@ -9,19 +9,22 @@ from pathlib import Path
 
 import click
 
-from accelchain.chain.resolved import ResolvedFlow
-from accelchain.cli.connect import connected, run_async
+from accelchain.cli.api_errors import right_of
+from accelchain.cli.connect import Target, run_in
 from accelchain.cli.diagnostics import log_lines
 from accelchain.cli.display import Display, choose
 from accelchain.cli.errors import Refused
+from accelchain.cli.flow_picture import Shape
 from accelchain.cli.follow import Follower
 from accelchain.cli.inputs import Job, check_job, read_job
 from accelchain.cli.known import known_here, known_in
-from accelchain.cli.outcome import exit_code, print_flow, print_paths, tell_end, write_files
+from accelchain.cli.outcome import exit_code, print_flow, print_paths, print_plan, tell_end, write_files
 from accelchain.cli.record import RunRecord
 from accelchain.cli.session import Session
 from accelchain.cli.terminal import PatientConsole
-from accelchain_operators.kube.client import KubeClient
+from accelchain.cli.where import cluster_for, where_options
+from accelchain_operators.kube.client import ApiError, KubeClient
+from accelchain_operators.kube.connection import Connection
 
 
 @click.command()
@@ -37,10 +40,9 @@ from accelchain_operators.kube.client import KubeClient
 @click.option("--no-report", is_flag=True, help="Write no report.")
 @click.option("--graph", type=click.Path(dir_okay=False), help="Also write the chain's picture as SVG.")
 @click.option("--timeout", type=click.FloatRange(min=0.1), help="Give up after this many seconds.")
-@click.option("--keep", is_flag=True, help="In a cluster: leave the DataFlow there when it has ended.")
-@click.option("-n", "--namespace", help="Namespace to run in; the file's where it names one.")
-@click.option("--context", help="Run in the cluster of this context of the kubeconfig.")
-@click.option("--kubeconfig", type=click.Path(), help="Run in this kubeconfig's cluster.")
+@click.option("--keep", is_flag=True, help="In a cluster: leave there what was created, when the flow has ended.")
+@click.option("--dry-run", is_flag=True, help="Show where everything would run, and run nothing.")
+@where_options
 def run(
     file: str,
     parameters: tuple[str, ...],
@@ -55,6 +57,7 @@ def run(
     graph: str | None,
     timeout: float | None,
     keep: bool,
+    dry_run: bool,
     namespace: str | None,
     context: str | None,
     kubeconfig: str | None,
@@ -65,27 +68,27 @@ def run(
     """
     started = time.monotonic()
     job = read_job(file, parameters, inputs, outputs)
-    record = RunRecord(job.flow.metadata.name, job.namespace(namespace))
+    job.flow.spec.dry_run = job.flow.spec.dry_run or dry_run
     graph_path, report_path = _target("--graph", graph), _target("--report", None if no_report else report)
+    target = cluster_for(job, functions, kubeconfig, context, namespace)
+    record = RunRecord(job.flow.metadata.name, target.namespace if target else job.namespace(namespace))
     quiet = quiet or as_json
     display = choose(PatientConsole(stderr=True), quiet=quiet)
     watched = Watched(job, record, display, started, timeout)
     try:
         with log_lines(verbose=verbose):
-            if kubeconfig or context:
-                if functions:
-                    raise Refused("--functions: a cluster runs what its administrator installed; leave it out.")
-                flow = _run_in_cluster(watched, kubeconfig, context, keep)
-            else:
-                flow = _run_here(watched, functions)
+            work = watched.in_cluster(target, keep) if target else watched.here(functions)
+            shape: Shape | None = run_in(target, work)
     finally:
         display.close()
         if as_json and record.flow:
             print_flow(record)
-    code = exit_code(record)
-    write_files(record, flow, graph_path, report_path)
+    code, planned = exit_code(record), bool(record.end and record.end["type"] == "Planned")
+    write_files(record, shape, graph_path, None if planned else report_path)
     tell_end(record, code, quiet=quiet)
-    if not as_json:
+    if planned and not as_json:
+        print_plan(record)
+    elif not as_json:
         print_paths(record, code, graph_path, report_path)
     click.get_current_context().exit(code)
 
@@ -101,30 +104,39 @@ class Watched:
     """``time.monotonic()`` when the command began."""
     timeout: float | None
 
-    async def run(self, client: KubeClient, *, keep: bool = False, passing: bool = False) -> None:
-        """Run the job in a cluster; see ``Session.run``."""
-        follower = Follower(client, self.record, self.display, self.started)
+    async def here(self, functions: tuple[str, ...]) -> Shape:
+        """Run in a cluster that starts and ends with this run."""
+        flow = check_job(self.job, known_here(functions))
+        from accelchain.cli.local import LocalCluster  # kopf and the embedded API: no real cluster needs them
+
+        self.display.say("starting a cluster on this machine …")
+        async with LocalCluster(functions, namespace=self.record.namespace) as cluster:
+            await cluster.while_whole(self._run(cluster.client, None, passing=True))
+        return Shape.of(flow)
+
+    async def in_cluster(self, target: Target, keep: bool) -> Shape | None:
+        """Run in a cluster that is there; None where the user may not see what the chain consists of."""
+        async with target.connected() as client:
+            shape = await self._check(client)
+            await self._run(client, target.connection, keep=keep)
+        return shape
+
+    async def _check(self, client: KubeClient) -> Shape | None:
+        """Validate the job with what the cluster knows, before anything is created."""
+        try:
+            known = await known_in(client, self.record.namespace)
+        except ApiError as error:
+            if error.code != 403:
+                raise
+            self.display.say(f"the file is checked by the cluster alone: you may not {right_of(error)}")
+            return None
+        return Shape.of(check_job(self.job, known))
+
+    async def _run(
+        self, client: KubeClient, connection: Connection | None, *, keep: bool = False, passing: bool = False
+    ) -> None:
+        follower = Follower(client, self.record, self.display, self.started, connection)
         await Session(client, self.job, self.record, follower, keep, passing).run(self.timeout)
-
-
-@run_async
-async def _run_here(watched: Watched, functions: tuple[str, ...]) -> ResolvedFlow:
-    """Run in a cluster that starts and ends with this run."""
-    flow = check_job(watched.job, known_here(functions))
-    from accelchain.cli.local import LocalCluster  # kopf and the embedded API: a run in a real cluster needs neither
-
-    watched.display.say("starting a cluster on this machine …")
-    async with LocalCluster(functions, namespace=watched.record.namespace) as cluster:
-        await cluster.while_whole(watched.run(cluster.client, passing=True))
-    return flow
-
-
-@run_async
-async def _run_in_cluster(watched: Watched, kubeconfig: str | None, context: str | None, keep: bool) -> ResolvedFlow:
-    async with connected(kubeconfig, context) as client:
-        flow = check_job(watched.job, await known_in(client, watched.record.namespace))
-        await watched.run(client, keep=keep)
-    return flow
 
 
 def _target(option: str, path: str | None) -> Path | None:

@@ -39,6 +39,14 @@ def up_runs(folder: Path) -> bool:
         return False
 
 
+def up_url(folder: Path) -> str:
+    """Return the address of the API of a running ``up``; empty where none runs."""
+    try:
+        return str(json.loads(_facts_path(folder).read_text())["url"]) if up_runs(folder) else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # it is starting: nothing can talk to it yet
+
+
 class StateFolder:
     """The folder while this process holds it."""
 

@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 DEMO   := pipelines/person-detection
 OUT    ?= demo-output
 
-.PHONY: demo test lint bench manifests lock clean help
+.PHONY: demo test e2e smoke images lint bench manifests lock clean help
 help:               ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -20,6 +20,15 @@ demo: $(READY)      ## find people in a clip: the chain of DESIGN, resources app
 test: $(READY)      ## the whole test suite
 	$(BIN)/python -m pytest
 
+images: $(READY)    ## build the container images without a daemon or a registry into build/images
+	$(BIN)/python tools/images.py
+
+e2e: $(READY) images ## the end-to-end suite on a real Kubernetes on this machine (root, Go; a quarter of an hour)
+	ACCELCHAIN_REALKUBE=1 $(BIN)/python -m pytest tests/realkube
+
+smoke: $(READY) images ## the part of it that continuous integration runs
+	ACCELCHAIN_REALKUBE=1 $(BIN)/python -m pytest tests/realkube -m smoke
+
 lint: $(READY)      ## ruff, mypy --strict, import contracts, drift of generated files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,10 +40,11 @@ lint: $(READY)      ## ruff, mypy --strict, import contracts, drift of generated
 bench: $(READY)     ## figures, side by side in one run
 	$(BIN)/python benchmarks/run.py
 
-manifests: $(READY) ## generate the CRDs, their reference page and the plan's schema
+manifests: $(READY) ## generate the CRDs, their page, the plan's schema, install.yaml and kustomize
 	$(BIN)/python -m accelchain.api.crd manifests/crds
 	$(BIN)/python -m accelchain.api.reference docs/resources.md
 	$(BIN)/python -m accelchain_runtime.engine.plan
+	$(BIN)/python tools/manifests.py
 
 lock: $(READY)      ## pin the newest releases that fit (needs network)
 	$(BIN)/python -m pip install --quiet uv
@@ -42,7 +52,7 @@ lock: $(READY)      ## pin the newest releases that fit (needs network)
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements/lock.txt
 
 clean:              ## remove what make made
-	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-helm $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -rf plugin/*.egg-info *.egg-info
 

@@ -105,6 +105,8 @@ def run(clip: Path, out_dir: Path, threshold: float = 0.4) -> dict[str, float]:
             frames += 1
         encode.finish()
         write.finish()
+        encode.publish()
+        write.publish()
         return frames
 
     started, cpu_started = time.perf_counter(), time.process_time()

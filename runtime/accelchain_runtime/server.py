@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker's status server: ``/status``, ``/stream``, ``/live/<function>.mjpeg`` and ``/healthz``.
+"""The worker's status server: ``/status``, ``/stream``, ``/live/<function>.mjpeg``, ``/healthz``; ``POST /publish``.
 
 The standard library's server in threads of its own: it starts in milliseconds and adds little memory to a worker.
 """
@@ -11,8 +11,10 @@ import hmac
 import ipaddress
 import json
 import logging
+import select
 import socket
 import socketserver
+import struct
 import threading
 import time
 from http import HTTPStatus
@@ -20,6 +22,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from accelchain_runtime.engine.fence import Fence, GrantRefused, boot_time
 from accelchain_runtime.engine.function import InputError, LiveSource
 from accelchain_runtime.engine.status import ENDS, Status
 
@@ -32,6 +35,9 @@ _STREAM_SECONDS = 1.0
 """A stream's interval where the client names none."""
 _SHORTEST_SECONDS = 0.1
 """No stream is sent documents more often than that."""
+_BODY_BYTES = 4096
+_LAST_DATA_RECEIVED = 52
+"""Where in the kernel's ``struct tcp_info`` the milliseconds since the last data came lie (four bytes)."""
 _LAST_SECONDS = 0.5
 """How long streams may take to send the last document when the worker ends."""
 
@@ -60,19 +66,21 @@ class StatusServer(socketserver.ThreadingTCPServer):
     block_on_close = False
     allow_reuse_address = True
 
-    def __init__(self, address: tuple[str, int], status: Status, token_sha256: str) -> None:
+    def __init__(self, address: tuple[str, int], status: Status, token_sha256: str, fence: Fence | None = None) -> None:
         """Bind and serve.
 
         Args:
             address: IP and port; port 0 takes a free one.
             status: what is served.
             token_sha256: hex digest of the token that opens the server; empty: it is open, on loopback only.
+            fence: takes the grants of ``POST /publish``; None: nothing is ever granted.
 
         Raises:
             OSError: the address can't be bound.
         """
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.status = status
+        self.fence = fence if fence is not None else Fence()
         self.ended = threading.Event()
         self._digest = token_sha256.lower()
         self._open = not token_sha256 and ipaddress.ip_address(address[0]).is_loopback
@@ -157,6 +165,37 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "there are /status, /stream, /live/<function>.mjpeg and /healthz")
 
+    def do_POST(self) -> None:
+        """Take a grant to publish."""
+        url = urlsplit(self.path)
+        self.close_connection = True  # whatever of the body is not read must not be taken for the next request
+        if not self.server.allows(self._token(url.query)):
+            self._refuse(HTTPStatus.UNAUTHORIZED, "give the worker's token: Authorization: Bearer TOKEN, or ?token=")
+        elif url.path != "/publish":
+            self._refuse(HTTPStatus.NOT_FOUND, "the only address to post to is /publish")
+        elif (attempt := self._attempt()) is None:
+            self._refuse(HTTPStatus.BAD_REQUEST, 'send {"attempt": n} as JSON, with its Content-Length')
+        elif _hung_up(self.connection):
+            log.warning("a grant to publish is not taken: whoever sent it did not wait for the answer")
+        else:
+            try:
+                self.server.fence.grant(attempt, _received(self.connection))
+            except GrantRefused as refusal:
+                self._refuse(HTTPStatus.CONFLICT, str(refusal))
+            else:
+                self._send(HTTPStatus.OK, _line({"attempt": attempt}), "application/json")
+
+    def _attempt(self) -> int | None:
+        """Return the attempt that the request's body names; None if there is none."""
+        try:
+            length = int(self.headers.get("Content-Length", ""))
+            if not 0 < length <= _BODY_BYTES:
+                return None
+            attempt = json.loads(self.rfile.read(length))["attempt"]
+        except (ValueError, KeyError, TypeError):
+            return None
+        return attempt if type(attempt) is int else None
+
     def _token(self, query: str) -> str:
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -226,6 +265,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log no requests: they would hold the token of ``?token=``."""
+
+
+def _hung_up(connection: socket.socket) -> bool:
+    """Whether the client has closed its end, or sends what it should not."""
+    return bool(select.select([connection], [], [], 0)[0])
+
+
+def _received(connection: socket.socket) -> float:
+    """Return when the last bytes of the request came (``boot_time``): the kernel takes them in for a frozen process."""
+    now = boot_time()  # read first: who is frozen between these lines finds the request older than it is, not younger
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    (milliseconds,) = struct.unpack_from("=I", info, _LAST_DATA_RECEIVED)
+    return now - float(milliseconds / 1000)
 
 
 def _line(document: dict[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from accelchain_runtime import registry
 from accelchain_runtime.devices.pool import DevicePool, cache_folder
+from accelchain_runtime.engine.fence import Fence
 from accelchain_runtime.engine.function import InputError
 from accelchain_runtime.engine.plan import Plan
 from accelchain_runtime.engine.run import Run
@@ -32,7 +33,10 @@ from accelchain_runtime.server import StatusServer, parse_address
 log = logging.getLogger("worker")
 
 EXIT_SUCCEEDED, EXIT_FAILED, EXIT_INPUT, EXIT_STOPPED = 0, 1, 2, 143
-_EXITS = {"": EXIT_SUCCEEDED, "InvalidInput": EXIT_INPUT, "Stopped": EXIT_STOPPED}
+_EXITS = {"InvalidInput": EXIT_INPUT, "Stopped": EXIT_STOPPED}
+"""Of runs that failed, by their reason; others exit with ``EXIT_FAILED``."""
+_DRAIN_SECONDS = 25.0
+"""How long a stream that is told to stop may take to finish: less than its Pod's grace period of 30 s."""
 _STOP_SECONDS = 1.5
 """From a stop until the run is given up: longer than ``run.GRACE_SECONDS``, and with what follows less than 2 s."""
 
@@ -61,26 +65,39 @@ def supervise(task: Task, pool: DevicePool, started: float) -> int:
         plan = _load(task.plan)
         digest = _digest(plan, task.token_file)
         functions = registry.find()
+        fence = Fence(plan.attempt.number)
         if task.status_address:
-            server = _serve(task.status_address, status, digest)
+            server = _serve(task.status_address, status, digest, fence)
     except (InputError, registry.ManifestError) as error:
         status.fail("InvalidInput", str(error))
     else:
-        run = Run(plan, functions, pool, status, cache=cache_folder())
-        _wait(run, None if plan.deadline_seconds is None else started + plan.deadline_seconds)
+        run = Run(plan, functions, pool, status, cache=cache_folder(), fence=fence)
+        deadline = None if plan.deadline_seconds is None else started + plan.deadline_seconds
+        _wait(run, deadline, drains=plan.mode == "Stream")
     document = status.document()
     level = logging.INFO if status.phase == "Succeeded" else logging.ERROR
-    end = f"{document['reason']}: {document['message']}" if document["reason"] else "Succeeded"
+    end = "Succeeded" if status.phase == "Succeeded" else f"{document['reason']}: {document['message']}"
     log.log(level, "%s after %d frames and %.1f s", end, document["frames"], document["seconds"])
     if task.termination_log:
         write_termination_log(task.termination_log, cut(document))
     if server:
         server.stop()
-    return _EXITS.get(status.reason, EXIT_FAILED)
+    return EXIT_SUCCEEDED if status.phase == "Succeeded" else _EXITS.get(status.reason, EXIT_FAILED)
 
 
-def _wait(run: Run, deadline: float | None) -> None:
-    """Execute the run in a thread; stop it at a signal or at the deadline, and give it up if it does not stop."""
+_STOPPED = ("Stopped", "The worker was told to stop.")
+_LATE = ("DeadlineExceeded", "The run took longer than its deadline allows; it was stopped.")
+_STUCK = ("Stopped", f"The worker was told to stop, and its stream was not finished within {_DRAIN_SECONDS:.0f} s.")
+
+
+def _wait(run: Run, deadline: float | None, *, drains: bool) -> None:
+    """Execute the run in a thread; stop it at a signal or at the deadline, and give it up if it does not stop.
+
+    Args:
+        run: the run.
+        deadline: of ``time.monotonic()``.
+        drains: the first signal lets what is under way be finished and published; the second one discards it.
+    """
     events: SimpleQueue[str] = SimpleQueue()  # its put is safe in a signal handler, an Event's set is not
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -98,7 +115,7 @@ def _wait(run: Run, deadline: float | None) -> None:
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     threading.Thread(target=execute, name="engine", daemon=True).start()
     stop: tuple[str, str] | None = None
-    limit = deadline
+    late, limit = _LATE, deadline
     try:
         while True:
             try:
@@ -107,12 +124,11 @@ def _wait(run: Run, deadline: float | None) -> None:
                 event = "timeout"
             if event == "done":
                 return
-            if stop is None:
-                stop = (
-                    ("Stopped", "The worker was told to stop.")
-                    if event == "signal"
-                    else ("DeadlineExceeded", "The run took longer than its deadline allows; it was stopped.")
-                )
+            if stop is None and event == "signal" and drains and run.drain():
+                log.info("told to stop: what is under way is finished and published")
+                drains, late, limit = False, _STUCK, time.monotonic() + _DRAIN_SECONDS
+            elif stop is None:
+                stop = _STOPPED if event == "signal" else late
                 run.stop(*stop)
                 limit = time.monotonic() + _STOP_SECONDS
             elif event == "timeout":
@@ -150,9 +166,9 @@ def _digest(plan: Plan, token_file: Path | None) -> str:
     return digest
 
 
-def _serve(address: str, status: Status, digest: str) -> StatusServer:
+def _serve(address: str, status: Status, digest: str, fence: Fence) -> StatusServer:
     try:
-        server = StatusServer(parse_address(address), status, digest)
+        server = StatusServer(parse_address(address), status, digest, fence)
     except OSError as error:
         raise InputError(f"The status address {address} can't be used: {error.strerror}.") from error
     log.info("status at %s", server.url)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from accelchain_runtime import registry
 from accelchain_runtime.devices.pool import DevicePool
+from accelchain_runtime.engine.fence import Fence, boot_time
 from accelchain_runtime.engine.plan import Plan
 from accelchain_runtime.engine.run import Run
 from accelchain_runtime.engine.status import Status
@@ -74,6 +76,47 @@ def run_plan(pool: DevicePool, cache: Path) -> Callable[..., Document]:
         return status.document()
 
     return run
+
+
+class RunInThread:
+    """A run in a thread of its own: the test holds its fence, drains it, stops it."""
+
+    def __init__(self, plan: Document, pool: DevicePool, cache: Path, clock: Callable[[], float]) -> None:
+        self.status = Status(time.monotonic())
+        parsed = Plan.model_validate(plan)
+        self.fence = Fence(parsed.attempt.number, clock)
+        self.run = Run(parsed, registry.find([FUNCTIONS]), pool, self.status, cache=cache, fence=self.fence)
+        self._thread = threading.Thread(target=self.run.execute, daemon=True)
+        self._thread.start()
+
+    def until(self, condition: Callable[[Document], bool]) -> Document:
+        """Wait until the status document is as wanted."""
+        deadline = time.monotonic() + 20
+        while not condition(document := self.status.document()):
+            assert time.monotonic() < deadline, document
+            time.sleep(0.002)
+        return document
+
+    def end(self) -> Document:
+        """Wait for its end and return the last document."""
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+        return self.status.document()
+
+
+@pytest.fixture
+def begin_run(pool: DevicePool, cache: Path) -> Iterator[Callable[..., RunInThread]]:
+    """``begin_run(plan, clock)``: run a plan in a thread; ``clock`` is what grants age on."""
+    runs: list[RunInThread] = []
+
+    def begin(plan: Document, clock: Callable[[], float] = boot_time) -> RunInThread:
+        runs.append(RunInThread(plan, pool, cache, clock))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.run.stop("Stopped", "The test is over.")
+        run.end()
 
 
 class WorkerProcess:

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from accelchain_runtime.devices.binding import bind
 from accelchain_runtime.devices.identity import Listing, distinct
 from accelchain_runtime.devices.pool import DevicePool
 from accelchain_runtime.engine.function import InputError
+from accelchain_runtime.engine.plan import DevicePlan
 
 Document = dict[str, Any]
 ROOT = Path(__file__).parents[2]
@@ -36,6 +38,49 @@ def test_each_physical_device_is_listed_once() -> None:
     ]
     found = {name: listing.identity for name, listing in distinct(listings).items()}
     assert found == {"cpu0": "a/0", "gpu0": "b/1", "gpu1": "b/2", "fpga0": "c/2"}
+
+
+HERE = {
+    "cpu0": Listing(0, "a/0", "EPYC", "cpu"),
+    "gpu0": Listing(1, "b/0", "H100", "gpu"),
+    "gpu1": Listing(1, "b/1", "H100", "gpu"),
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"gpu0": "b/0", "gpu1": "b/1"}, {"gpu0": "gpu0", "gpu1": "gpu1"}),
+        ({"gpu5": "b/1"}, {"gpu5": "gpu1"}),  # known by its identity, whatever the inventory called it
+        ({"gpu5": "b/5"}, {"gpu5": "gpu0"}),  # the device plugin gave another one
+        ({"gpu5": "b/5", "gpu0": "b/0"}, {"gpu5": "gpu1", "gpu0": "gpu0"}),  # not one that another is bound to
+        ({"gpu5": "b/5", "gpu6": "b/6", "gpu7": "b/7"}, {"gpu5": "gpu0", "gpu6": "gpu1", "gpu7": None}),
+        ({"fpga0": "c/0"}, {"fpga0": None}),  # of the same type only
+        ({"gpu1": ""}, {"gpu1": "gpu1"}),
+        ({"gpu5": ""}, {"gpu5": None}),  # somebody named it by hand
+    ],
+)
+def test_devices_of_a_plan_are_bound_to_what_is_visible(wanted: dict[str, str], found: dict[str, str | None]) -> None:
+    plans = [DevicePlan(name=name, api="opencl", device_id=identity) for name, identity in wanted.items()]
+    assert bind(plans, HERE) == found
+
+
+def test_a_worker_reports_which_devices_it_was_given(run_plan: Any, make_plan: Any, pool: DevicePool) -> None:
+    plan = make_plan(
+        [("x", "count-source"), ("a", "copy", {}, "cpu7"), ("sink", "collect")],
+        ["x.frames a.frames", "a.frames sink.frames"],
+    )
+    plan["devices"] = [{"name": "cpu7", "api": "opencl", "deviceId": "gone/7"}, {"name": "host", "api": "host"}]
+    document = run_plan(plan)
+    assert document["phase"] == "Succeeded", document["message"]
+    cpu = pool.opencl().listings["cpu0"]
+    given = {device["name"]: device for device in document["devices"]}
+    assert given["cpu7"] == {"name": "cpu7", "id": cpu.identity, "model": cpu.model}
+    assert given["host"]["id"] == "host" and given["host"]["model"]
+    plan["devices"].append({"name": "cpu8", "api": "opencl", "deviceId": "gone/8"})
+    document = run_plan(plan)
+    assert document["reason"] == "DeviceFailed"
+    assert document["message"].startswith("Device cpu8 (gone/8) is not on this machine, nor another one of its type")
 
 
 def test_inventory_names_every_device_that_the_driver_offers(cache: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 Document = dict[str, Any]
@@ -54,6 +54,28 @@ def test_every_sink_sees_every_frame_once_and_in_order(
     assert seen
     assert all(numbers == list(range(frames)) for numbers in seen.values())
     assert document["frames"] == document["total"] == frames
+
+
+@settings(
+    max_examples=25, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(chains(), st.integers(0, 12))
+def test_a_run_that_is_drained_has_every_frame_up_to_its_last_one(
+    begin_run: Any, make_plan: Plan, chain: tuple[list[Any], list[Any], int], frames: int
+) -> None:
+    functions, connections, _ = chain
+    for entry in functions:
+        if entry[1] == "count-source":
+            entry[2].update(frames=-1)
+    run = begin_run(make_plan(functions, connections, mode="Stream"))
+    run.until(lambda document: document["phase"] == "Running" and document["frames"] >= frames)
+    assert run.run.drain()
+    document = run.end()
+    assert (document["phase"], document["reason"]) == ("Succeeded", "Stopped"), document["message"]
+    seen = [value for key, value in document["outputs"]["parameters"].items() if key.endswith(".numbers")]
+    assert all(numbers == list(range(document["frames"])) for numbers in seen)
+    assert document["frames"] == document["position"] >= frames
+    assert document["warnings"] == []
 
 
 def test_a_join_of_two_sources_ends_with_the_shorter_and_says_so(run_plan: Run, make_plan: Plan) -> None:

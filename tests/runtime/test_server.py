@@ -92,7 +92,9 @@ def test_addresses() -> None:
 @pytest.mark.parametrize("message", ["short", "x" * 9000, "ü" * 9000, '"\\' * 5000])
 def test_the_last_document_is_cut_to_size_and_stays_json(status: Status, message: str) -> None:
     status.fail("FunctionFailed", message)
+    status.begin(3, 120)
     document = status.document() | {
+        "devices": [{"name": f"gpu{n}", "id": "x" * 100, "model": "y" * 40} for n in range(60)],
         "functions": [{"name": f"function-{n}"} for n in range(200)],
         "edges": [{"from": f"edge-{n}"} for n in range(200)],
     }
@@ -101,4 +103,5 @@ def test_the_last_document_is_cut_to_size_and_stays_json(status: Status, message
     kept = json.loads(data)
     assert kept["reason"] == "FunctionFailed"
     assert message.startswith(kept["message"])
+    assert (kept["attempt"], kept["position"]) == (3, 120)
     assert "functions" not in kept

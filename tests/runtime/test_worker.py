@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -80,6 +81,27 @@ def test_bad_input_exits_with_2_and_failure_with_1(start_worker: Start, make_pla
     assert start_worker(plan).end()[0] == 1
 
 
+def test_a_disk_that_fills_up_fails_the_function_in_one_sentence(
+    start_worker: Start, make_plan: Plan, tmp_path: Path
+) -> None:
+    out = tmp_path / "film.mp4"
+    plan = make_plan(
+        [
+            ("x", "count-source", {"frames": 600, "width": 320, "height": 240}),
+            ("encode", "encode-video", {"uri": str(out), "quality": 0}),
+        ],
+        ["x.frames encode.frames"],
+    )
+    worker = start_worker(plan, *ADDRESS)
+    resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (4096, 4096))
+    code, logged = worker.end()
+    end = json.loads((tmp_path / "end.json").read_text())
+    assert (code, end["reason"]) == (1, "FunctionFailed"), logged
+    assert end["message"] == f"encode: can't write {out}: File too large."
+    assert "Traceback" not in logged
+    assert not out.exists()
+
+
 def test_something_else_than_a_plan_exits_with_2(start_worker: Start, make_plan: Plan, tmp_path: Path) -> None:
     assert start_worker({"hello": "world"}).end()[0] == 2
     assert "is no plan of this version" in json.loads((tmp_path / "end.json").read_text())["message"]
@@ -89,9 +111,9 @@ def test_something_else_than_a_plan_exits_with_2(start_worker: Start, make_plan:
     assert "drives no cuda devices" in json.loads((tmp_path / "end.json").read_text())["message"]
 
 
-def test_sigterm_discards_and_exits_with_143(start_worker: Start, make_plan: Plan, tmp_path: Path) -> None:
+def test_sigterm_discards_a_batch_and_exits_with_143(start_worker: Start, make_plan: Plan, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    worker = start_worker(simple(make_plan, {"uri": str(out)}, frames=-1, mode="Stream"))
+    worker = start_worker(simple(make_plan, {"uri": str(out)}, frames=-1))
     wait_until(lambda: out.with_name("out.part").exists())
     worker.process.terminate()
     begun = time.monotonic()

@@ -16,6 +16,9 @@ Mapping = Any
 class Accelerator(Device, Protocol):
     """A device as the engine sees it."""
 
+    identity: str
+    """As in the inventory: stable from process to process."""
+    model: str
     driver: str
     """The platform's and the driver's version: what was compiled for another one is of no use."""
     context_key: object

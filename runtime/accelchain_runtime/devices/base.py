@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from accelchain_runtime.devices.cpu import cpu_model
 from accelchain_runtime.engine.function import Event
 
 Array = NDArray[Any]
@@ -42,9 +43,11 @@ class HostDevice:
 
     api = "host"
     type: DeviceType = "cpu"
+    identity = "host"
 
     def __init__(self, name: str = "host") -> None:
         self.name = name
+        self.model = cpu_model()
 
 
 class Device(Protocol):

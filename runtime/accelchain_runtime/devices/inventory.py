@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
+from accelchain_runtime.devices.cpu import cpu_model
 from accelchain_runtime.links import MECHANISMS
 
 _SYSFS_PCI = Path("/sys/bus/pci/devices")
@@ -39,16 +39,6 @@ def inventory(opencl: list[dict[str, Any]]) -> dict[str, Any]:
             | {"numaNode": _numa_node(address), "pcieRoot": _pcie_root(address)}
         )
     return {"devices": devices, "links": list(MECHANISMS)}
-
-
-def cpu_model() -> str:
-    """Return the CPU's name as Linux knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _numa_node(address: str) -> int:

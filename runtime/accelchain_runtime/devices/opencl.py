@@ -17,6 +17,7 @@ import pyopencl as cl
 
 from accelchain_runtime.devices.base import Array, DeviceType
 from accelchain_runtime.devices.identity import Listing, distinct
+from accelchain_runtime.devices.pool import DeviceError
 from accelchain_runtime.engine.function import Event, InputError
 
 log = logging.getLogger("opencl")
@@ -36,9 +37,11 @@ class OpenCLDevice:
 
     api = "opencl"
 
-    def __init__(self, name: str, device_type: DeviceType, context: Any, device: Any) -> None:
+    def __init__(self, name: str, listing: Listing, context: Any, device: Any) -> None:
         self.name = name
-        self.type: DeviceType = device_type
+        self.type: DeviceType = listing.type
+        self.identity = listing.identity
+        self.model = listing.model
         self.context = context
         self.handle = device
         self.context_key: object = context.int_ptr
@@ -216,6 +219,9 @@ class OpenCL:
 
         Args:
             cache: folder for compiled kernels; PoCL's own cache goes below it unless POCL_CACHE_DIR is set.
+
+        Raises:
+            DeviceError: a driver fails.
         """
         if cache and "POCL_CACHE_DIR" not in os.environ:  # read by PoCL once, when it starts
             folder = cache / "pocl"
@@ -223,30 +229,20 @@ class OpenCL:
             os.environ["POCL_CACHE_DIR"] = str(folder)
         self._handles: dict[str, Any] = {}
         self._opened: dict[str, OpenCLDevice] = {}
-        handles: list[Any] = []
-        listings: list[Listing] = []
-        for number, platform in enumerate(_platforms()):
-            for index, device in enumerate(platform.get_devices()):
-                kind = next((name for flag, name in _TYPES if device.type & flag), None)
-                if kind is not None and device.available:
-                    handles.append(device)
-                    identity = f"{platform.version.strip()}/{device.name.strip()}/{index}"
-                    listings.append(Listing(number, identity, device.name.strip(), kind))
+        try:
+            handles, listings = _enumerate()
+        except cl.Error as error:
+            raise DeviceError(f"The OpenCL drivers don't tell their devices: {error}.") from error
         self.listings = distinct(listings)
         for name, listing in self.listings.items():
             self._handles[name] = handles[listings.index(listing)]
-
-    def find(self, name: str, identity: str = "") -> str | None:
-        """Return the name of the device of that identity, or where none is given of that name; None: not here."""
-        if not identity:
-            return name if name in self.listings else None
-        return next((name for name, listing in self.listings.items() if listing.identity == identity), None)
 
     def open(self, names: Collection[str]) -> dict[str, OpenCLDevice]:
         """Return the named devices; those of one platform that are opened here for the first time share a context.
 
         Raises:
             KeyError: there is no such device.
+            DeviceError: the driver can't open one.
         """
         fresh: dict[tuple[int, bool], list[str]] = {}
         for name in sorted(names):
@@ -254,9 +250,12 @@ class OpenCL:
                 listing = self.listings[name]
                 fresh.setdefault((listing.platform, listing.model.startswith(_POCL_BASIC)), []).append(name)
         for group in fresh.values():
-            context = cl.Context([self._handles[name] for name in group])
-            for name in group:
-                self._opened[name] = OpenCLDevice(name, self.listings[name].type, context, self._handles[name])
+            try:
+                context = cl.Context([self._handles[name] for name in group])
+                for name in group:
+                    self._opened[name] = OpenCLDevice(name, self.listings[name], context, self._handles[name])
+            except cl.Error as error:
+                raise DeviceError(f"The driver can't open {', '.join(group)}: {error}.") from error
         return {name: self._opened[name] for name in names}
 
     def describe(self) -> list[dict[str, Any]]:
@@ -276,6 +275,20 @@ class OpenCL:
             "memoryBytes": int(handle.global_mem_size),
             "pciAddress": _pci_address(handle),
         }
+
+
+def _enumerate() -> tuple[list[Any], list[Listing]]:
+    """Return the handles of all devices, and how their platforms list them."""
+    handles: list[Any] = []
+    listings: list[Listing] = []
+    for number, platform in enumerate(_platforms()):
+        for index, device in enumerate(platform.get_devices()):
+            kind = next((name for flag, name in _TYPES if device.type & flag), None)
+            if kind is not None and device.available:
+                handles.append(device)
+                identity = f"{platform.version.strip()}/{device.name.strip()}/{index}"
+                listings.append(Listing(number, identity, device.name.strip(), kind))
+    return handles, listings
 
 
 def _platforms() -> list[Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,26 +12,34 @@ from typing import TYPE_CHECKING
 
 from accelchain_runtime.devices.accelerator import Accelerator
 from accelchain_runtime.devices.base import HostDevice
+from accelchain_runtime.devices.binding import bind
+from accelchain_runtime.devices.prepared import begin_with
 from accelchain_runtime.engine.function import InputError
 from accelchain_runtime.engine.plan import DevicePlan
 
 if TYPE_CHECKING:
     from accelchain_runtime.devices.opencl import OpenCL
 
+log = logging.getLogger("worker")
+
 AnyDevice = HostDevice | Accelerator
 
 
 class DeviceError(Exception):
-    """A device that the plan names can't be used."""
+    """A device that the plan names can't be used; the message is a sentence."""
 
 
 def cache_folder() -> Path:
-    """Return ``ACCELCHAIN_CACHE`` or its default below the user's cache folder."""
+    """Return ``ACCELCHAIN_CACHE``, or its default below the user's cache folder.
+
+    It begins with what ``ACCELCHAIN_CACHE_BASE`` holds, a folder that is only read.
+    """
     named = os.environ.get("ACCELCHAIN_CACHE")
-    if named:
-        return Path(named).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "accelchain"
+    user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(named).expanduser().absolute() if named else Path(user).expanduser() / "accelchain"
+    if base := os.environ.get("ACCELCHAIN_CACHE_BASE"):
+        begin_with(Path(base), folder)
+    return folder
 
 
 def open_cl(cache: Path | None) -> OpenCL | None:
@@ -57,17 +66,18 @@ class DevicePool:
             InputError: the plan wants an API that this version doesn't drive.
         """
         devices: dict[str, AnyDevice] = {}
-        wanted: dict[str, str] = {}
+        opencl: list[DevicePlan] = []
         for plan in plans:
             if plan.api == "host":
                 devices[plan.name] = HostDevice(plan.name)
             elif plan.api == "opencl":
-                wanted[plan.name] = self._find(plan)
+                opencl.append(plan)
             else:
                 raise InputError(
                     f"Device {plan.name}: this version drives no {plan.api} devices; choose an opencl implementation."
                 )
-        if wanted:
+        if opencl:
+            wanted = self._bind(opencl)
             opened = self.opencl().open(set(wanted.values()))
             devices |= {name: opened[found] for name, found in wanted.items()}
         return devices
@@ -89,10 +99,22 @@ class DevicePool:
             raise DeviceError('OpenCL is not installed in this worker; install "accelchain[cpu]".')
         return self._opencl
 
-    def _find(self, plan: DevicePlan) -> str:
-        found = self.opencl().find(plan.name, plan.device_id)
-        if found is None:
-            here = ", ".join(self.opencl().listings) or "none"
+    def _bind(self, plans: Sequence[DevicePlan]) -> dict[str, str]:
+        """Return the name of this machine's device for each device of the plan."""
+        listings = self.opencl().listings
+        bound: dict[str, str] = {}
+        for plan in plans:
+            found = bind(plans, listings)[plan.name]
             identity = f" ({plan.device_id})" if plan.device_id else ""
-            raise DeviceError(f"Device {plan.name}{identity} is not on this machine; its OpenCL devices are: {here}.")
-        return found
+            if found is None:
+                here = ", ".join(listings) or "none"
+                more = ", nor another one of its type that is free" if identity else ""
+                raise DeviceError(
+                    f"Device {plan.name}{identity} is not on this machine{more}; its OpenCL devices are: {here}."
+                )
+            if plan.device_id not in ("", listings[found].identity):
+                log.info(
+                    "device %s%s is not visible: %s takes its place", plan.name, identity, listings[found].identity
+                )
+            bound[plan.name] = found
+        return bound

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,19 @@ from pathlib import Path
 from accelchain_runtime.devices.pool import AnyDevice, DeviceError
 from accelchain_runtime.engine import parameters
 from accelchain_runtime.engine.figures import EdgeFigures, FunctionFigures
-from accelchain_runtime.engine.function import InputError, LiveSource, SetupContext, SourceInfo, TensorSpec
+from accelchain_runtime.engine.function import (
+    InputError,
+    LiveSource,
+    Publisher,
+    SetupContext,
+    SourceInfo,
+    TensorSpec,
+)
 from accelchain_runtime.engine.graph import Graph, label
 from accelchain_runtime.engine.loader import new_function
+from accelchain_runtime.engine.pace import Pacer
 from accelchain_runtime.engine.plan import ConnectionPlan, FunctionPlan, Plan
+from accelchain_runtime.engine.reach import Reach
 from accelchain_runtime.engine.specs import check_outputs
 from accelchain_runtime.engine.state import Edge, Node, Port, Slot
 from accelchain_runtime.links import MECHANISMS
@@ -68,6 +78,8 @@ class Assembler:
         *,
         cache: Path | None,
         live: Callable[[str, LiveSource], None] | None,
+        reach: Reach,
+        stopping: threading.Event,
         mechanisms: Mapping[str, Connect] = MECHANISMS,
     ) -> None:
         self._plan = plan
@@ -75,6 +87,8 @@ class Assembler:
         self._devices = devices
         self._cache = cache
         self._live = live
+        self._reach = reach
+        self._stopping = stopping
         self._mechanisms = mechanisms
         self._outputs: dict[str, dict[str, TensorSpec]] = {}
         self._upstream: dict[str, SourceInfo] = {}
@@ -142,6 +156,10 @@ class Assembler:
             source_size=first.size,
             source_rate=first.rate,
             live=self._live,
+            attempt=self._plan.attempt.number,
+            start_frame=self._plan.attempt.start_frame,
+            reach=self._reach,
+            stopping=self._stopping,
         )
         try:
             self._outputs[plan.name] = check_outputs(folder, function.setup(context))
@@ -151,9 +169,12 @@ class Assembler:
             first = getattr(function, "info", first)
             self.assembly.sources[plan.name] = first
             self.assembly.totals[plan.name] = first.frames
+            if first.recorded and self._plan.mode == "Stream" and node.device is None:
+                node.pacer = Pacer(self._stopping)
         else:
             known = [self.assembly.totals[c.source.function] for c in connections]
             self.assembly.totals[plan.name] = min((total for total in known if total is not None), default=None)
+        node.deferred = isinstance(function, Publisher) and function.deferred
         self._upstream[plan.name] = first
 
     def _device(self, plan: FunctionPlan, api: str) -> AnyDevice:

@@ -40,6 +40,7 @@ class Flow:
         warn: Callable[[str], None],
         first_frame: Callable[[float], None],
         delay: Callable[[float, Callable[[], None]], None],
+        first_number: int = 0,
     ) -> None:
         """Take over nodes that are set up.
 
@@ -48,7 +49,10 @@ class Flow:
             warn: called with what the user should know of a run that goes on.
             first_frame: called once, with ``time.monotonic()``, when every terminal function has done a frame.
             delay: ``delay(moment, then)`` calls ``then`` at that moment (``time.perf_counter``).
+            first_number: the number that sources' frames are counted from.
         """
+        self._nodes = nodes
+        self._first_number = first_number
         self._warn = warn
         self._first_frame: Callable[[float], None] | None = first_frame
         self._delay_until = delay
@@ -109,7 +113,7 @@ class Flow:
             if event is not None:
                 waits.append(event)
         if not taken:
-            return FrameInfo(node.begun, 0.0, (0, 0)), taken, inputs, waits
+            return FrameInfo(self._first_number + node.begun, 0.0, (0, 0)), taken, inputs, waits
         frame = taken[0][1].frame
         assert frame is not None
         return frame, taken, inputs, waits
@@ -156,7 +160,7 @@ class Flow:
         except EndOfStream as end:
             if taken:
                 raise RunFailed(Failed(node.name, TypeError("only a source may end the stream"))) from end
-            self.end_source(node, frame.number, made, end.warning)
+            self.end_source(node, frame, made, end.warning)
             return
         except Exception as error:  # whatever a function raises ends the run, and is reported with its name
             raise RunFailed(Failed(node.name, error, device.is_device_error(error))) from error
@@ -290,13 +294,21 @@ class Flow:
 
     # -- the ends of streams ---------------------------------------------------------------------------------------
 
-    def end_source(self, node: Node, number: int, made: list[Slot], warning: str | None) -> None:
-        """A source has ``number`` frames and no more; it did not use the slots."""
+    def drain(self) -> None:
+        """Sources begin nothing more: what they have handed on goes through, and then the run is at its end."""
+        self._warn = lambda _: None  # that parts end at different frames needs no warning here
+        for node in self._nodes:
+            if not node.inputs:
+                # what a host source works on at this moment may take it long: it is not waited for and not used
+                self._set_limit(node, node.done if node.device is None else node.begun)
+
+    def end_source(self, node: Node, frame: FrameInfo, made: list[Slot], warning: str | None) -> None:
+        """A source has no frame like this and none after it; it did not use the slots."""
         for port, slot in zip(node.ports, made, strict=True):
             port.free_unused(node, slot)
         if warning:
             self._warn(f"{node.name}: {warning}")
-        self._set_limit(node, number)
+        self._set_limit(node, frame.number - self._first_number)
 
     def _set_limit(self, node: Node, limit: int, short: str = "") -> None:
         """The node works on ``limit`` frames and no more; so do its consumers."""
@@ -310,10 +322,9 @@ class Flow:
             for edge in port.edges:
                 self._set_limit(edge.target, limit, edge.target_port)
 
-    @staticmethod
-    def _beyond(edge: Edge, slot: Slot) -> bool:
-        limit = edge.target.limit
-        return limit is not None and slot.frame is not None and slot.frame.number >= limit
+    def _beyond(self, edge: Edge, slot: Slot) -> bool:
+        limit, frame = edge.target.limit, slot.frame
+        return limit is not None and frame is not None and frame.number - self._first_number >= limit
 
     def _drop_beyond(self, edge: Edge) -> None:
         """Give frames back that have arrived but that the consumer will not take."""

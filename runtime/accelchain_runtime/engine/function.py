@@ -4,17 +4,24 @@
 A function is an object with ``setup`` (once), ``enqueue`` (once a frame) and ``close`` (once). The engine allocates
 every output slot after ``setup``, so nothing is allocated a frame. Device functions enqueue and return an event at
 once; host functions do their work inside ``enqueue``, in a thread of their own, and return ``None``.
+
+A run that succeeds ends in two steps, so that its results appear together or not at all: ``finish`` of every function
+makes results durable where nobody sees them, then ``publish`` of those that have it (``Publisher``) shows them. Between
+the two a worker may have to wait for its operator's grant, so that one that was frozen meanwhile publishes nothing.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from accelchain_runtime.engine.reach import Reach
 
 Array = NDArray[Any]
 
@@ -28,6 +35,13 @@ class InputError(Exception):
     def __init__(self, message: str, *, parameter: str | None = None) -> None:
         super().__init__(message)
         self.parameter = parameter
+
+
+class FunctionError(Exception):
+    """A function can't go on though nothing is wrong with the user's input: a full disk, a server that went away.
+
+    It may work at the next attempt. The message is a whole sentence for users; no traceback is logged.
+    """
 
 
 class EndOfStream(Exception):  # noqa: N818  (the end is no error)
@@ -140,10 +154,24 @@ class SetupContext:
     is this context's name; None where there is no server."""
     temporary_suffix: str = ".part"
     """What a sink appends to a file's name until the file is whole."""
+    attempt: int = 1
+    """Which attempt at the flow this is. In mode ``Stream`` each has files of its own (``functions.publication``)."""
+    start_frame: int = 0
+    """Number of the first frame: a source that can be read again begins there, times go on with it; a live one ignores
+    it. The engine numbers frames from it either way."""
+    reach: Reach = field(default_factory=Reach)
+    """What the function may open; by default whatever the user may."""
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when no further frame is wanted: a source that waits within ``enqueue`` waits on it, and raises
+    ``EndOfStream``."""
 
 
 class Function(Protocol):
-    """A function bound to a device. The engine calls ``setup``, then ``enqueue`` a frame, then ``close``."""
+    """A function bound to a device.
+
+    The engine calls ``setup``, then ``enqueue`` a frame, then ``finish`` (and ``publish``, see ``Publisher``), then
+    ``close``. A source also offers its ``SourceInfo`` as attribute ``info`` after ``setup``.
+    """
 
     def setup(self, context: SetupContext) -> Mapping[str, TensorSpec]:
         """Get ready; return what each output port will carry.
@@ -174,7 +202,9 @@ class Function(Protocol):
         """
 
     def finish(self) -> Mapping[str, Any]:
-        """Called once after the last frame, before ``close``, when the run succeeded: make results durable.
+        """Called once after the last frame, when the run succeeded: make results durable, but not yet visible.
+
+        Nothing is published if ``finish`` of any function raises.
 
         Returns output parameters for the DataFlow's status (small JSON values).
         """
@@ -184,6 +214,25 @@ class Function(Protocol):
 
         Args:
             discard: the run failed or was stopped: remove unfinished files.
+        """
+
+
+@runtime_checkable
+class Publisher(Protocol):
+    """What a function has besides if its results appear only when the run has succeeded: files, uploads.
+
+    A function without it is taken to have delivered each frame as soon as it is done with it.
+    """
+
+    deferred: bool
+    """Whether its frames are of no use before ``publish``, as those in a file; after ``setup``. False where it delivers
+    them one by one after all, as live video does."""
+
+    def publish(self) -> None:
+        """Show what ``finish`` made durable, in one quick step: rename a file, complete an upload.
+
+        Called once, after ``finish`` of every function of the worker returned. A fenced run begins it at most 5 s after
+        it was granted, so it must leave no work to do that ``finish`` could have done.
         """
 
 
@@ -197,3 +246,6 @@ class SourceInfo:
     """Frames a second; 0 if unknown."""
     frames: int | None = None
     """Frames that the run will have; None if unknown or endless."""
+    recorded: bool = False
+    """Whether the stream lies there as a whole: in mode ``Stream`` a host source's frames are then handed on at their
+    own times, as a camera would give them."""

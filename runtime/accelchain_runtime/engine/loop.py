@@ -14,6 +14,7 @@ from accelchain_runtime.engine.state import Node
 from accelchain_runtime.engine.threads import (
     Carried,
     CarryThread,
+    Drain,
     Ended,
     Failed,
     HostThread,
@@ -36,20 +37,25 @@ class Loop:
         inbox: Inbox,
         warn: Callable[[str], None],
         first_frame: Callable[[float], None],
+        *,
+        first_number: int = 0,
     ) -> None:
         """Take over nodes that are set up.
 
         Args:
             nodes: in topological order.
-            inbox: where threads report to; ``Stop`` in it ends the run.
+            inbox: where threads report to; ``Stop`` in it ends the run at once, ``Drain`` as if sources had ended.
             warn: called with what the user should know of a run that goes on.
             first_frame: called once, with ``time.monotonic()``, when every terminal function has done a frame.
+            first_number: the number that sources' frames are counted from.
         """
         self._nodes = nodes
         self._inbox = inbox
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()  # of timers for the same moment
-        self._flow = flow = Flow(nodes, warn=warn, first_frame=first_frame, delay=self._delay)
+        self._flow = flow = Flow(
+            nodes, warn=warn, first_frame=first_frame, delay=self._delay, first_number=first_number
+        )
         for node in nodes:
             if node.device is None:
                 flow.host_threads[node] = HostThread(node, inbox)
@@ -123,9 +129,11 @@ class Loop:
             case Worked(node, task, begun, ended):
                 self._flow.host_done(node, task, begun, ended)
             case Ended(node, task, warning):
-                self._flow.end_source(node, task.frame.number, task.made, warning)
+                self._flow.end_source(node, task.frame, task.made, warning)
             case Carried(edge, slot, ready):
                 self._flow.carried(edge, slot, ready)
+            case Drain():
+                self._flow.drain()
             case Failed() | Stop():
                 raise RunFailed(message)
 

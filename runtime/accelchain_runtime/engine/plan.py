@@ -19,6 +19,8 @@ SCHEMA_FILE = Path(__file__).with_name("plan.schema.json")
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 Mechanism = Literal["same-buffer", "shared-host", "peer-copy", "host-copy"]
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")]
+"""Name of an environment variable of the worker."""
 
 
 class _Model(BaseModel):
@@ -75,6 +77,32 @@ class ConnectionPlan(_Model):
     )
 
 
+class AttemptPlan(_Model):
+    """Which attempt at the flow this is, and where its sources begin."""
+
+    number: int = Field(default=1, ge=1, description="Counted from 1; the grant to publish names it")
+    start_frame: int = Field(
+        default=0,
+        ge=0,
+        description="Number of the first frame: files are read from there on, live sources count from it",
+    )
+
+
+class VolumePlan(_Model):
+    """A volume of the flow, mounted for this worker: what a confined worker may open as ``file:`` addresses."""
+
+    mount_path: str = Field(pattern=r"^/", description="Where the flow's addresses say it is")
+    read_only: bool = False
+    environment: Variable = Field(description="The variable whose value is the folder where the worker finds it")
+
+
+class CredentialsPlan(_Model):
+    """Credentials for one address."""
+
+    uri: str = Field(min_length=1, description="The value of a function's uri parameter, exactly")
+    folder: Variable = Field(description="The variable whose value is the folder of the credentials: a file a key")
+
+
 class Plan(_Model):
     """A worker's whole task."""
 
@@ -85,6 +113,21 @@ class Plan(_Model):
     devices: list[DevicePlan] = Field(min_length=1)
     functions: list[FunctionPlan] = Field(min_length=1)
     connections: list[ConnectionPlan] = Field(default_factory=list)
+    attempt: AttemptPlan = AttemptPlan()
+    fenced: bool = Field(
+        default=False,
+        description="Whether finished sinks publish only once POST /publish has granted it; else they publish at once",
+    )
+    volumes: list[VolumePlan] = Field(default_factory=list)
+    confined: bool = Field(
+        default=False,
+        description="Whether addresses may name nothing but volumes and what is neither private nor of this machine",
+    )
+    credentials: list[CredentialsPlan] = Field(default_factory=list)
+    allow: list[str] = Field(
+        default_factory=list,
+        description="Networks, hosts and host:port that a confined worker may reach all the same",
+    )
     deadline_seconds: float | None = Field(default=None, gt=0, description="The worker ends as Failed after this long")
     token_sha256: str = Field(default="", description="Hex digest of the token that opens the worker's status")
 

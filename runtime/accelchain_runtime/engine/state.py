@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from accelchain_runtime.devices.accelerator import Accelerator
 from accelchain_runtime.engine.figures import EdgeFigures, FunctionFigures
 from accelchain_runtime.engine.function import Buffer, Event, FrameInfo, Function
+from accelchain_runtime.engine.pace import Pacer
 from accelchain_runtime.links.base import Link
 
 
@@ -113,6 +114,8 @@ class Node:
     device_name: str
     implementation: str
     figures: FunctionFigures
+    pacer: Pacer | None = None
+    """Of a host source whose frames are handed on at their own times."""
     inputs: list[Edge] = field(default_factory=list)
     ports: list[Port] = field(default_factory=list)
     followers: list[Node] = field(default_factory=list)
@@ -136,6 +139,9 @@ class Node:
     """Whether the loop will look at it."""
     terminal: bool = False
     """Whether nothing reads what it makes."""
+    deferred: bool = False
+    """Whether its frames count as delivered only when they are published."""
+    published: bool = False
     closed: bool = False
     parting: bool = False
     """An input went on after another had ended."""

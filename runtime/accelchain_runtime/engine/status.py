@@ -9,12 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from accelchain_runtime.devices.pool import AnyDevice
 from accelchain_runtime.engine.assemble import Assembly
 from accelchain_runtime.engine.figures import Rate
 from accelchain_runtime.engine.function import LiveSource
 from accelchain_runtime.engine.state import Node
 
-Phase = Literal["Starting", "Running", "Succeeded", "Failed"]
+Phase = Literal["Starting", "Running", "Publishing", "Succeeded", "Failed"]
 ENDS = ("Succeeded", "Failed")
 
 
@@ -31,6 +32,9 @@ class Status:
         self._changed = threading.Condition()
         self._version = 0
         self._phase: Phase = "Starting"
+        self._attempt = 1
+        self._start_frame = 0
+        self._devices: list[dict[str, str]] = []
         self._reason = ""
         self._message = ""
         self._parameter = ""
@@ -40,10 +44,23 @@ class Status:
         self._assembly = Assembly()
         self._running_since: float | None = None
         self._first_frame: float | None = None
+        self._worked_until: float | None = None
         self._ended: float | None = None
         self._rates: dict[str, Rate] = {}
 
     # -- written by the engine ---------------------------------------------------------------------------------------
+
+    def begin(self, attempt: int, start_frame: int) -> None:
+        """The plan is known: which attempt this is, and the number of its first frame."""
+        with self._changed:
+            self._attempt, self._start_frame = attempt, start_frame
+
+    def bound(self, devices: Mapping[str, AnyDevice]) -> None:
+        """The plan's devices are open."""
+        with self._changed:
+            self._devices = [
+                {"name": name, "id": device.identity, "model": device.model} for name, device in devices.items()
+            ]
 
     def running(self, assembly: Assembly) -> None:
         """All is set up: frames flow from now on."""
@@ -66,11 +83,19 @@ class Status:
         with self._changed:
             self._live[name] = source
 
-    def succeed(self, outputs: Mapping[str, Any]) -> None:
-        """All frames are done and their results are durable."""
+    def publishing(self) -> None:
+        """All results are durable, and wait for a grant to publish them; told again where a grant expired."""
         with self._changed:
-            self._outputs = dict(outputs)
-            self._set_phase("Succeeded")
+            if self._worked_until is None:
+                self._worked_until = time.monotonic()
+            self._set_phase("Publishing")
+
+    def succeed(self, outputs: Mapping[str, Any], reason: str = "") -> None:
+        """All frames are done and their results are to be seen; ``reason`` says why where the stream was ended."""
+        with self._changed:
+            if self._phase not in ENDS:
+                self._outputs, self._reason = dict(outputs), reason
+                self._set_phase("Succeeded")
 
     def fail(self, reason: str, message: str, parameter: str = "") -> None:
         """The run has ended otherwise; the first failure counts."""
@@ -95,7 +120,7 @@ class Status:
 
     @property
     def reason(self) -> str:
-        """Why it failed, for machines; empty where it did not."""
+        """Why it ended, for machines; empty where it came to its own end."""
         return self._reason
 
     def live(self, name: str) -> LiveSource | None:
@@ -121,11 +146,14 @@ class Status:
                 "reason": self._reason,
                 "message": self._message,
                 "parameter": self._parameter,
+                "attempt": self._attempt,
+                "position": self._start_frame + delivered_frames(nodes),
                 "frames": frames,
                 "total": self._total(nodes),
                 "framesPerSecond": round(self._rate("", frames, now), 2),
                 "seconds": round(now - self._started, 3),
                 "firstFrameSeconds": round(first - self._started, 3) if first is not None else None,
+                "devices": list(self._devices),
                 "functions": [self._function(node, now) for node in nodes],
                 "edges": [
                     edge.figures.document(edge.label, edge.link.copies) for node in nodes for edge in node.inputs
@@ -152,7 +180,7 @@ class Status:
         if self._running_since is None:
             return 0.0
         if self._ended is not None:
-            seconds = now - self._running_since
+            seconds = (now if self._worked_until is None else self._worked_until) - self._running_since
             return frames / seconds if seconds > 0 else 0.0
         return self._rates.setdefault(name, Rate(self._running_since)).measure(frames)
 
@@ -173,15 +201,27 @@ def finished_frames(nodes: Sequence[Node]) -> int:
     return min(going_on) if going_on else max((node.done for node in terminals), default=0)
 
 
+def delivered_frames(nodes: Sequence[Node]) -> int:
+    """Return how many frames no further attempt need make: those that every terminal function has delivered.
+
+    A file delivers all of its frames when it is published, live video each as it is done.
+    """
+    terminals = [node for node in nodes if node.terminal]
+    counts = [0 if node.deferred and not node.published else node.done for node in terminals]
+    going_on = [
+        count
+        for count, node in zip(counts, terminals, strict=True)
+        if not node.finished or (node.deferred and not node.published)
+    ]
+    return min(going_on) if going_on else max(counts, default=0)
+
+
 def cut(document: dict[str, Any], limit: int = 4096) -> bytes:
     """Return the document as JSON of at most ``limit`` bytes: without functions, then edges, then the rest of texts."""
-    for leave_out in (
-        (),
-        ("functions",),
-        ("functions", "edges"),
-        ("functions", "edges", "warnings", "live", "outputs"),
-    ):
-        shortened = {key: value for key, value in document.items() if key not in leave_out}
+    left_out: set[str] = set()
+    for names in ((), ("functions",), ("edges",), ("warnings", "live"), ("devices", "outputs")):
+        left_out.update(names)
+        shortened = {key: value for key, value in document.items() if key not in left_out}
         data = json.dumps(shortened, separators=(",", ":")).encode()
         if len(data) <= limit:
             return data

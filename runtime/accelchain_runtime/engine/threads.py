@@ -82,6 +82,11 @@ class Failed:
 
 
 @dataclass(slots=True)
+class Drain:
+    """Somebody wants sources to stop: what is under way goes through, and the run ends well."""
+
+
+@dataclass(slots=True)
 class Stop:
     """Somebody wants the run to end."""
 
@@ -89,7 +94,7 @@ class Stop:
     message: str
 
 
-Message = Worked | Ended | Watched | Carried | Failed | Stop
+Message = Worked | Ended | Watched | Carried | Failed | Drain | Stop
 Inbox = SimpleQueue[Message]
 
 
@@ -159,7 +164,8 @@ class HostThread(Worker):
         except BaseException as error:  # whatever a function raises ends the run, and is reported with its name
             self.inbox.put(Failed(node.name, error))
             return False
-        self.inbox.put(Worked(node, task, begun, time.perf_counter()))
+        waited = node.pacer.wait(task.frame.time) if node.pacer is not None else 0.0
+        self.inbox.put(Worked(node, task, begun + waited, time.perf_counter()))
         return True
 
 

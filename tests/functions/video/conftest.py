@@ -59,13 +59,13 @@ def context() -> Callable[..., SetupContext]:
 
 @pytest.fixture
 def decode() -> Iterator[Callable[..., Decoded]]:
-    """``decode(uri, frames=…)`` runs decode-video to its end."""
+    """``decode(uri, frames=…)`` runs decode-video to its end; ``start`` is its first frame's number."""
     sources: list[DecodeVideo] = []
 
-    def run(uri: object, **parameters: Any) -> Decoded:
+    def run(uri: object, start: int = 0, **parameters: Any) -> Decoded:
         source = DecodeVideo()
         sources.append(source)
-        spec = source.setup(context_of({"uri": str(uri), **parameters}))["frames"]
+        spec = source.setup(context_of({"uri": str(uri), **parameters}, start_frame=start))["frames"]
         result = Decoded(source.info)
         try:
             while True:

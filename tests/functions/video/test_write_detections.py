@@ -39,6 +39,13 @@ def open_sink(context):
         sink.close(discard=True)
 
 
+def finish(sink):
+    """End as a run does that succeeds."""
+    results = sink.finish()
+    sink.publish()
+    return results
+
+
 def write(sink, number, rows, time=None):
     frame = FrameInfo(number, number / 10 if time is None else time, (64, 48))
     sink.enqueue(frame, {"detections": Slot(rows)}, {}, None, ())
@@ -50,7 +57,7 @@ def test_writes_a_line_a_frame_also_when_nothing_was_found(tmp_path, open_sink):
     write(sink, 0, [(500.04, 160.06, 529, 233, 0.97123, 0), (1, 2, 3, 4, 0.5, 0)])
     write(sink, 1, [])
     write(sink, 2, [(1, 2, 3, 4, 0.5, 0)], time=1 / 3)
-    assert sink.finish() == {"frames": 3, "detections": 3}
+    assert finish(sink) == {"frames": 3, "detections": 3}
     sink.close()
     assert path.read_text() == (
         '{"frame": 0, "time": 0.0, "detections": ['
@@ -66,7 +73,7 @@ def test_labels_name_classes_and_a_class_without_a_name_has_its_number(tmp_path,
     path = tmp_path / "out.jsonl"
     sink = open_sink(path, labels="cat, dog")
     write(sink, 0, [(1, 2, 3, 4, 0.5, 1), (1, 2, 3, 4, 0.5, 2)])
-    sink.finish()
+    finish(sink)
     assert [d["label"] for d in json.loads(path.read_text())["detections"]] == ["dog", "class 2"]
 
 
@@ -74,7 +81,7 @@ def test_rows_without_numbers_leave_the_file_valid_json(tmp_path, open_sink):
     path = tmp_path / "out.jsonl"
     sink = open_sink(path)
     write(sink, 0, [(np.nan, 2, 3, 4, 0.5, 0), (1, 2, np.inf, 4, 0.5, 0), (1, 2, 3, 4, 0.5, 0)])
-    sink.finish()
+    finish(sink)
     assert len(json.loads(path.read_text())["detections"]) == 1
 
 
@@ -84,7 +91,7 @@ def test_an_earlier_result_stays_until_the_new_one_is_whole(tmp_path, open_sink)
     sink = open_sink(path)
     write(sink, 0, [])
     assert path.read_text() == "earlier"
-    sink.finish()
+    finish(sink)
     assert json.loads(path.read_text())["frame"] == 0
     assert os.listdir(tmp_path) == ["out.jsonl"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~current_umask()
@@ -128,7 +135,7 @@ def test_a_run_that_succeeded_leaves_the_result_alone(tmp_path, open_sink, unfin
     path = tmp_path / "out.jsonl"
     sink = open_sink(path)
     write(sink, 0, [])
-    sink.finish()
+    finish(sink)
     sink.close(discard=True)  # another function failed afterwards
     assert os.listdir(tmp_path) == ["out.jsonl"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~current_umask()
@@ -139,7 +146,7 @@ def test_a_link_is_followed(tmp_path, open_sink):
     link.symlink_to(target)
     sink = open_sink(link)
     write(sink, 0, [])
-    sink.finish()
+    finish(sink)
     assert link.is_symlink() and target.is_file()
 
 
@@ -151,7 +158,7 @@ def test_a_link_is_followed(tmp_path, open_sink):
         ("{folder}/file/out.jsonl", "can't write {folder}/file/out.jsonl"),
         ("/dev/null", "/dev/null is no regular file"),
         ("/proc/out.jsonl", "can't write /proc/out.jsonl"),
-        ("http://127.0.0.1:1/out.jsonl", "http: addresses are not supported"),
+        ("ftp://127.0.0.1:1/out.jsonl", "ftp: addresses are not supported"),
         ("out.jsonl", "relative path"),
         ("{folder}/" + "x" * 300, "can't write"),
     ],
@@ -174,7 +181,7 @@ def test_a_folder_without_write_permission_is_refused_at_the_start(tmp_path, ope
 
 def test_a_full_disk_is_refused_at_the_start(tmp_path, open_sink, monkeypatch):
     full = os.statvfs_result((4096, 4096, 1000, 0, 0, 1000, 0, 0, 0, 255))
-    monkeypatch.setattr(os, "statvfs", lambda path: full)
+    monkeypatch.setattr(os, "fstatvfs", lambda folder: full)
     with pytest.raises(InputError, match="No space left on device"):
         open_sink(tmp_path / "out.jsonl")
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,10 +28,15 @@ from accelchain_runtime.engine.function import (
     SourceInfo,
     TensorSpec,
 )
-from accelchain_runtime.functions.addresses import parse
+from accelchain_runtime.functions.addresses import Address, parse
+from accelchain_runtime.functions.remote.failures import Refused, Unavailable, as_input_error
 
 from .condition import Condition
-from .opening import SCHEMES, describe, open_video
+from .opening import LIVE, SCHEMES, Video, describe, open_video
+from .reconnect import reconnect
+from .resume import last_key_picture
+
+_log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 1.0
 """How long ``close`` waits for a read that is under way."""
@@ -39,13 +47,17 @@ class DecodeVideo:
 
     def __init__(self) -> None:
         self.info = SourceInfo((0, 0))
-        self._container: InputContainer | None = None
+        self._open: Callable[[], Video]
+        self._video: Video | None = None
         self._reading = threading.Lock()  # FFmpeg must not be closed under a read in another thread
         self._reformatter = VideoReformatter()  # keeps its tables from picture to picture
         self._pictures: Iterator[VideoFrame] = iter(())
         self._first: VideoFrame | None = None
         self._size = (0, 0)  # width and height before the picture is turned
         self._quarter_turns = 0
+        self._threads = 1
+        self._live = False
+        self._stopping = threading.Event()
         self._limit: int | None = None
         self._count = 0
         self._start: float | None = None
@@ -61,17 +73,16 @@ class DecodeVideo:
         Raises:
             InputError: ``uri`` is missing, unreadable, no video, without pictures, or of a scheme that isn't supported.
         """
-        address = parse(str(context.parameters["uri"]), SCHEMES)
-        timeout = float(context.parameters.get("timeout", 15))
+        uri, timeout = str(context.parameters["uri"]), float(context.parameters.get("timeout", 15))
+        address = parse(uri, SCHEMES)
+        self._open = partial(open_video, address, uri, context.reach, timeout)
+        self._live, self._stopping = address.scheme in LIVE, context.stopping
         self._limit = context.parameters.get("frames")
-        self._container, stream = open_video(address, timeout)
-        threads = int(context.parameters.get("threads", 1))
-        stream.thread_type = "NONE" if threads == 1 else "AUTO"
-        stream.codec_context.thread_count = threads
-        self._condition = Condition.of(self._container, stream, timeout)
-        self._pictures = self._decode(self._container, stream)
+        self._threads = int(context.parameters.get("threads", 1))
+        self._begin(self._open(), timeout)
         self._first = next(self._pictures, None)
         if self._first is None:
+            self._raise_failure(at_setup=True)
             why = self._condition.interruption or "it is empty or damaged"
             raise InputError(f"{address.shown}: has no picture that can be decoded: {why}.", parameter="uri")
         self._size = (self._first.width, self._first.height)
@@ -87,7 +98,11 @@ class DecodeVideo:
         total = self._condition.promised_packets
         if total is not None and self._limit is not None:
             total = min(total, self._limit)
-        self.info = SourceInfo((width, height), self._condition.rate, total)
+        if context.start_frame:
+            self._go_to(context.start_frame, address, timeout, context.stopping)
+            total = max(total - context.start_frame, 0) if total is not None else None
+        recorded = address.scheme == "file" or not self._is_endless()
+        self.info = SourceInfo((width, height), self._condition.rate, total, recorded=recorded)
         return {"frames": TensorSpec((height, width, 3))}
 
     def enqueue(
@@ -102,12 +117,16 @@ class DecodeVideo:
 
         Raises:
             EndOfStream: the video or ``frames`` is at its end; the warning says what was damaged or missing.
+            Unavailable, Refused: the server broke off, and could not be reached again.
         """
         with self._reading:
-            if self._count == self._limit:
+            if self._limit is not None and self._count >= self._limit:
                 raise EndOfStream(self._condition.warning(self._count, complete=True))
             picture, self._first = self._first or next(self._pictures, None), None
+            if picture is None and self._live:
+                picture = self._reconnected()
             if picture is None:
+                self._raise_failure()
                 raise EndOfStream(self._condition.warning(self._count, complete=False))
             if (picture.width, picture.height) != self._size:
                 self._condition.resized(self._count, self._size)
@@ -125,14 +144,81 @@ class DecodeVideo:
 
     def close(self, *, discard: bool = False) -> None:
         """Close the video. A read that hangs in another thread is left to its own timeout."""
-        if self._container is None or not self._reading.acquire(timeout=_CLOSE_SECONDS):
+        if self._video is None or not self._reading.acquire(timeout=_CLOSE_SECONDS):
             return
         try:
             self._first, self._pictures = None, iter(())
-            self._container.close()
-            self._container = None
+            self._video.close()
+            self._video = None
         finally:
             self._reading.release()
+
+    def _begin(self, video: Video, timeout: float) -> None:
+        """Take over a video that was opened."""
+        container, stream = video.container, video.stream
+        stream.thread_type = "NONE" if self._threads == 1 else "AUTO"
+        stream.codec_context.thread_count = self._threads
+        self._video = video
+        self._condition = Condition.of(container, stream, timeout)
+        self._pictures = self._decode(container, stream)
+
+    def _go_to(self, number: int, address: Address, timeout: float, stopping: threading.Event) -> None:
+        """Have ``enqueue`` begin with picture ``number``; the first picture was decoded. Live video just counts on."""
+        assert self._first is not None
+        if self._is_endless() and address.scheme != "file":
+            self._count = number
+            return
+        self._time_of(self._first)
+        if address.scheme == "file":
+            self._leap(number, timeout)
+        while self._count < number and not stopping.is_set():
+            picture, self._first = self._first or next(self._pictures, None), None
+            if picture is None:
+                return
+            self._time_of(picture)
+            self._count += 1
+
+    def _is_endless(self) -> bool:
+        """Whether the container promises no end: live video, as far as it can be known."""
+        return self._live or (self._condition.promised_packets is None and self._condition.promised_end is None)
+
+    def _raise_failure(self, *, at_setup: bool = False) -> None:
+        """Raise why there was nothing more to read, if it was not the end."""
+        failure = self._video.failure if self._video is not None else None
+        if failure is not None:
+            raise as_input_error(failure) if at_setup and isinstance(failure, Refused) else failure
+
+    def _reconnected(self) -> VideoFrame | None:
+        """The next picture of a camera that broke off, if it comes back; times go on with the time that it took."""
+        failure = self._video.failure if self._video is not None else None
+        if self._video is None or not isinstance(failure, Unavailable):
+            return None
+        begun, condition = time.monotonic(), self._condition
+        _log.warning("%s Connecting again.", failure)
+        self._video.close()
+        self._begin(reconnect(self._open, condition.timeout, self._stopping), condition.timeout)
+        self._condition = condition  # what was seen before counts on
+        self._condition.interruption = ""
+        self._start, self._time = None, self._time + time.monotonic() - begun
+        return next(self._pictures, None)
+
+    def _leap(self, number: int, timeout: float) -> None:
+        """Go on from the last key picture before ``number``, if there is one that can be gone to exactly."""
+        video = self._open()
+        first, condition, pictures, old = self._first, self._condition, self._pictures, self._video
+        assert old is not None
+        key = last_key_picture(video.container, video.stream, number)
+        if key is not None:
+            video.container.seek(key.time, stream=video.stream)
+            self._begin(video, timeout)
+            self._first = next(self._pictures, None)
+            if self._first is not None and self._first.pts == key.time:
+                self._count = key.number
+                self._condition.packets += key.number
+                old.close()
+                return
+        video.close()
+        self._first, self._condition, self._pictures, self._video = first, condition, pictures, old
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         """Every picture that can be read, whatever lies between them."""

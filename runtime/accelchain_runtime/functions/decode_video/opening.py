@@ -2,60 +2,131 @@
 """Opening a video with FFmpeg so that it reads what was named and nothing else.
 
 FFmpeg follows what a file says: a playlist may name any path, ``concat:`` and ``subfile:`` any other file. So FFmpeg is
-told which protocols it may use (only the one of the address) and which containers it may take (none that names other
-files).
+told which protocols it may use (none but its own for plain files and the connection to the relay of a camera) and which
+containers it may take. Everything else it reads through a Python file, and what a playlist names is opened by the
+same rules (``functions.remote``).
 """
 
 from __future__ import annotations
 
 import errno
 import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import av
 from av.container import InputContainer
-from av.error import FFmpegError, HTTPClientError, HTTPError, HTTPServerError
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from accelchain_runtime.engine.function import InputError
+from accelchain_runtime.engine.reach import Reach
 from accelchain_runtime.functions.addresses import Address
+from accelchain_runtime.functions.remote.rtsp.camera import Camera, open_camera
+from accelchain_runtime.functions.remote.sources import Source, open_source
 
-SCHEMES = ("file", "http", "https")
+SCHEMES = ("file", "http", "https", "s3", "rtsp", "rtsps")
+LIVE = ("rtsp", "rtsps")
 
-_PROTOCOLS = {"file": "file", "http": "http,https,tcp,tls", "https": "http,https,tcp,tls"}
 _CONTAINERS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,ogg,asf,rm,mxf,gxf,nut,wtv,dv,ivf,obu,h264,hevc,vvc,h263,m4v,vc1,"
     "mjpeg,mpjpeg,gif,apng,yuv4mpegpipe,jpeg_pipe,png_pipe,bmp_pipe,webp_pipe,tiff_pipe"
 )
 _SOUND = "wav,mp3,flac,aac,aiff,w64,ac3,caf"
 """Opened only to say that there is no picture in them."""
-_WEB_PLAYLISTS = "hls"
-"""Over http(s) a playlist can name nothing but other web addresses."""
+_PLAYLISTS = "hls"
+_NO_PROTOCOL = "none"
+"""No protocol of FFmpeg's has this name."""
+_BUFFER_BYTES = 256 << 10
 
 
-def open_video(address: Address, timeout: float) -> tuple[InputContainer, VideoStream]:
+@dataclass(slots=True)
+class Video:
+    """An open video."""
+
+    container: InputContainer
+    stream: VideoStream
+    origin: Source | Camera | None
+    """What FFmpeg reads from, unless it opened a file itself."""
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the origin ended before its end."""
+        return self.origin.failure if self.origin is not None else None
+
+    def close(self) -> None:
+        """Close it all."""
+        self.container.close()
+        if self.origin is not None:
+            self.origin.close()
+
+
+def open_video(address: Address, uri: str, reach: Reach, timeout: float) -> Video:
     """Open a video.
 
     Args:
-        address: of scheme file, http or https.
-        timeout: seconds that the server may take to open, and between two reads.
+        address: of one of ``SCHEMES``.
+        uri: the parameter that it was parsed from.
+        reach: the plan's.
+        timeout: seconds that a server may take to open, and between two reads.
 
     Raises:
-        InputError: it is missing, unreadable, no video, or holds no pictures.
+        InputError: it is missing, unreadable, no video, or holds no pictures; the address or credentials are wrong.
+        Unavailable: the server is down or slow.
     """
-    if address.scheme == "file":
+    if address.scheme == "file" and not reach.confined:
         _check_file(address)
-    containers = f"{_CONTAINERS},{_SOUND}"
-    if address.scheme != "file":
-        containers += f",{_WEB_PLAYLISTS}"
-    options = {"protocol_whitelist": _PROTOCOLS[address.scheme], "format_whitelist": containers}
-    # "file:" in front, so that no path can be taken for another protocol.
-    url = f"file:{address.path}" if address.scheme == "file" else address.url
+        # "file:" in front, so that no path can be taken for another protocol.
+        return _open(f"file:{address.path}", address, timeout, None, protocols="file")
+    if address.scheme in LIVE:
+        camera = open_camera(address, uri, reach, timeout)
+        return _closing(
+            camera,
+            lambda: _open(camera.url, address, 2 * timeout, camera, "rtsp,rtp,tcp", "rtsp,sdp,rtp", camera.options),
+        )
+    source = open_source(address, uri, reach, timeout)
+    containers = f"{_CONTAINERS},{_SOUND}" + (f",{_PLAYLISTS}" if source.nested else "")
+    return _closing(source, lambda: _open(source.file, address, timeout, source, _NO_PROTOCOL, containers))
+
+
+def _closing(origin: Source | Camera, opening: Callable[[], Video]) -> Video:
     try:
-        container = av.open(url, container_options=options, timeout=timeout, metadata_errors="replace")
+        video = opening()
+        if isinstance(origin, Source):
+            origin.begin()
+        return video
+    except BaseException:
+        failure = origin.failure
+        origin.close()
+        if failure is not None:  # FFmpeg can't know the reason why there was nothing more to read
+            raise origin.at_setup(failure) from None
+        raise
+
+
+def _open(
+    file: Any,
+    address: Address,
+    timeout: float,
+    origin: Source | Camera | None,
+    protocols: str,
+    containers: str = f"{_CONTAINERS},{_SOUND}",
+    others: dict[str, str] | None = None,
+) -> Video:
+    options = {"protocol_whitelist": protocols, "format_whitelist": containers, "http_persistent": "0"}
+    try:
+        container = av.open(
+            file,
+            container_options={**options, **(others or {})},
+            timeout=timeout,
+            metadata_errors="replace",
+            buffer_size=_BUFFER_BYTES,
+            io_open=origin.nested if isinstance(origin, Source) else None,
+        )
     except (FFmpegError, OSError) as error:
         raise InputError(f"{address.shown}: {_reason(error, address, timeout)}.", parameter="uri") from None
     try:
-        return container, _video_stream(container, address)
+        return Video(container, _video_stream(container, address), origin)
     except InputError:
         container.close()
         raise
@@ -98,8 +169,6 @@ def _video_stream(container: InputContainer, address: Address) -> VideoStream:
 
 
 def _reason(error: Exception, address: Address, timeout: float) -> str:
-    if isinstance(error, (HTTPError, HTTPClientError, HTTPServerError)):
-        return f"the server answered: {describe(error)}"
     if isinstance(error, av.error.ExitError):
         return f"no answer within {timeout:g} s"
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
@@ -108,7 +177,5 @@ def _reason(error: Exception, address: Address, timeout: float) -> str:
             "or it is a playlist that names other files"
         )
     if isinstance(error, OSError) and error.errno == errno.EIO:  # all that FFmpeg says of these
-        if address.scheme == "file":
-            return "can't be read: truncated within its header, or the disk has an error"
-        return "can't be reached: its host is unknown, it redirects without end, or the connection broke"
+        return "can't be read: truncated within its header, or the disk has an error"
     return describe(error)

@@ -10,12 +10,14 @@ from typing import Any
 from accelchain_runtime.engine.function import Buffer, Event, FrameInfo, SetupContext, TensorSpec
 from accelchain_runtime.functions.addresses import parse
 from accelchain_runtime.functions.ports import require_pictures
+from accelchain_runtime.functions.publication import SINKS, open_sink
 
 from .browser import BrowserServer
 from .live import LiveView
-from .video_file import VideoFile
+from .video_file import VideoFile, container_of
 
-SCHEMES = ("file", "http")
+_LIVE = "http"
+"""The scheme of addresses that are served, not written to."""
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ class EncodeVideo:
         self._file: VideoFile | None = None
         self._server: BrowserServer | None = None
         self._frames = 0
+        self._endless = False
+        self.deferred = False
 
     def setup(self, context: SetupContext) -> Mapping[str, TensorSpec]:
         """Open an unfinished file beside the result, or bind the address to serve at; offer the live view.
@@ -39,22 +43,26 @@ class EncodeVideo:
             InputError: ``uri`` can't be written or served at, or the input carries no pictures.
         """
         size = require_pictures(context)
+        self._endless = context.mode == "Stream"
         parameters = context.parameters
-        address = parse(str(parameters["uri"]), SCHEMES)
-        if address.scheme == "file":
+        uri = str(parameters["uri"])
+        address = parse(uri, tuple(dict.fromkeys((*SINKS, _LIVE))))
+        if address.scheme == _LIVE:
+            self._server = BrowserServer(address, self._view)
+            self._server.start()
+            _log.info("%s: live video at http://%s:%d%s", context.name, address.host, self._server.port, address.route)
+        else:
+            container = container_of(address)
             self._file = VideoFile(
-                address.path,
+                open_sink(uri, context),
+                container,
                 size,
                 context.source_rate,
                 int(parameters.get("quality", 23)),
                 str(parameters.get("preset", "veryfast")),
                 int(parameters.get("threads", 1)),
-                context.temporary_suffix,
             )
-        else:
-            self._server = BrowserServer(address, self._view)
-            self._server.start()
-            _log.info("%s: live video at http://%s:%d%s", context.name, address.host, self._server.port, address.route)
+            self.deferred = True
         if context.live is not None:
             context.live(context.name, self._view)
         return {}
@@ -80,7 +88,7 @@ class EncodeVideo:
         return None
 
     def finish(self) -> Mapping[str, Any]:
-        """Put the whole file in place.
+        """Make the whole file durable, not to be seen yet.
 
         Returns:
             ``frames``, and of a file ``bytes``.
@@ -89,12 +97,24 @@ class EncodeVideo:
             WriteError: the file can't be written.
         """
         results = {"frames": self._frames}
+        if self._file is not None and self._endless and not self._frames:
+            self._file.discard()  # stopped before the first picture, or gone on with at the very end: no file is right
+            self._file = None
         if self._file is not None:
-            results["bytes"] = self._file.finish()
+            results["bytes"] = self._file.complete()
         return results
 
+    def publish(self) -> None:
+        """Put the file in place.
+
+        Raises:
+            WriteError: it can't be put there.
+        """
+        if self._file is not None:
+            self._file.publish()
+
     def close(self, *, discard: bool = False) -> None:
-        """Let viewers go, stop serving, forget the file unless it is finished."""
+        """Let viewers go, stop serving, forget the file unless it is published."""
         self._view.end()
         if self._server is not None:
             self._server.stop()

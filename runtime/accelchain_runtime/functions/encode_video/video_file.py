@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import av
 import numpy as np
@@ -12,7 +12,9 @@ from av.error import FFmpegError
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from accelchain_runtime.engine.function import Array, InputError
-from accelchain_runtime.functions.files import UnfinishedFile, WriteError, writing
+from accelchain_runtime.functions.addresses import Address
+from accelchain_runtime.functions.files import WriteError, writing
+from accelchain_runtime.functions.publication import Unfinished
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
@@ -26,31 +28,47 @@ _BT709, _SMPTE170M, _LIMITED = 1, 6, 1
 """FFmpeg's numbers for what the stream says of its colours."""
 
 
+def container_of(address: Address) -> str:
+    """Return the container that the ending of an address says.
+
+    Raises:
+        InputError: it says none.
+    """
+    name = address.path if address.scheme == "file" else PurePosixPath(address.route)
+    container = CONTAINERS.get(name.suffix.lower())
+    if container is None:
+        raise InputError(f"{address.shown}: give a name that ends in {', '.join(CONTAINERS)}.", parameter="uri")
+    return container
+
+
 class VideoFile:
-    """A file that appears when it is whole. Pictures of odd size are widened to an even one: H.264 needs it."""
+    """A file that appears when it is published. Pictures of odd size are widened to an even one: H.264 needs it."""
 
     def __init__(
-        self, path: Path, size: tuple[int, int], rate: float, quality: int, preset: str, threads: int, suffix: str
+        self,
+        output: Unfinished,
+        container: str,
+        size: tuple[int, int],
+        rate: float,
+        quality: int,
+        preset: str,
+        threads: int,
     ) -> None:
-        """Open an unfinished file beside ``path`` and the encoder.
+        """Open the encoder.
 
         Args:
-            path: its ending says which container.
+            output: where the video goes; discarded if this raises.
+            container: one of ``CONTAINERS``' values.
             size: (width, height) of the pictures.
             rate: frames a second that are expected; 0 if unknown. Times of pictures decide, not this.
             quality: x264's crf, 0 to 51.
             preset: x264's.
             threads: of the encoder; 0 lets it choose.
-            suffix: the end of the unfinished file's name.
 
         Raises:
-            InputError: the file can't be written, or its ending is unknown.
+            InputError: there is no encoder for such pictures.
         """
-        container = CONTAINERS.get(path.suffix.lower())
-        if container is None:
-            raise InputError(f"{path}: give a name that ends in {', '.join(CONTAINERS)}.", parameter="uri")
-        self._output = UnfinishedFile(path, suffix)
-        self._path = self._output.path
+        self._output = output
         width, height = size
         even = (width + width % 2, height + height % 2)
         self._padded = None if even == size else np.empty((even[1], even[0], 3), np.uint8)
@@ -74,7 +92,8 @@ class VideoFile:
             encoder.colorspace = encoder.color_primaries = encoder.color_trc = matrix
         except FFmpegError as error:
             self._output.discard()
-            raise InputError(f"{path}: no encoder for {width}x{height} pictures ({error}).", parameter="uri") from error
+            sentence = f"{output.name}: no encoder for {width}x{height} pictures ({error})."
+            raise InputError(sentence, parameter="uri") from error
 
     def add(self, picture: Array, time: float) -> None:
         """Encode a picture.
@@ -96,25 +115,33 @@ class VideoFile:
         frame.pts, frame.time_base = self._last_tick, Fraction(1, _TICKS)
         self._mux(frame)
 
-    def finish(self) -> int:
-        """Put the whole file in place and return its size in bytes.
+    def complete(self) -> int:
+        """Write the end of the file, make it durable and return its size in bytes; it is not to be seen yet.
 
         Raises:
             WriteError: the file can't be written.
         """
         if self._last_tick < 0:
-            raise WriteError(f"can't write {self._path}: there was no picture to write.")
+            raise WriteError(f"can't write {self._output.name}: there was no picture to write.")
         self._mux(None)
-        with writing(self._path):
+        with writing(self._output.name):
             self._container.close()
-        return self._output.commit()
+        return self._output.complete()
+
+    def publish(self) -> None:
+        """Put the whole file in place.
+
+        Raises:
+            WriteError: it can't be put there.
+        """
+        self._output.publish()
 
     def discard(self) -> None:
-        """Forget the file, unless it is finished. Callable in any state."""
+        """Forget the file, unless it is published. Callable in any state."""
         self._output.discard()
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
-        with writing(self._path):
+        with writing(self._output.name):
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
 

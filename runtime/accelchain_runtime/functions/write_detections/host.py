@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accelchain_runtime.engine.function import Array, Buffer, Event, FrameInfo, SetupContext, TensorSpec
-from accelchain_runtime.functions.addresses import parse
 from accelchain_runtime.functions.detections import name_of, names_of, valid
-from accelchain_runtime.functions.files import UnfinishedFile, writing
+from accelchain_runtime.functions.files import writing
 from accelchain_runtime.functions.ports import require_detections
-
-SCHEMES = ("file",)
+from accelchain_runtime.functions.publication import Unfinished, open_sink
 
 
 class WriteDetections:
     """A sink that writes a line of JSON a frame, also where nothing was detected."""
 
+    deferred = True
+
     def __init__(self) -> None:
-        self._output: UnfinishedFile | None = None
+        self._output: Unfinished | None = None
         self._names: tuple[str, ...] = ()
         self._frames = 0
         self._detections = 0
@@ -36,8 +36,7 @@ class WriteDetections:
         """
         require_detections(context)
         self._names = names_of(str(context.parameters.get("labels", "person")))
-        address = parse(str(context.parameters["uri"]), SCHEMES)
-        self._output = UnfinishedFile(address.path, context.temporary_suffix)
+        self._output = open_sink(str(context.parameters["uri"]), context)
         return {}
 
     def enqueue(
@@ -55,14 +54,14 @@ class WriteDetections:
         """
         assert self._output is not None
         rows = valid(inputs["detections"].array)
-        with writing(self._output.path):
+        with writing(self._output.name):
             self._output.file.write(_line(frame, rows, self._names).encode())
         self._frames += 1
         self._detections += len(rows)
         return None
 
     def finish(self) -> Mapping[str, Any]:
-        """Put the whole file in place.
+        """Make the whole file durable, not to be seen yet.
 
         Returns:
             ``frames`` and ``detections``: how many were written.
@@ -71,11 +70,20 @@ class WriteDetections:
             WriteError: it can't be written.
         """
         assert self._output is not None
-        self._output.commit()
+        self._output.complete()
         return {"frames": self._frames, "detections": self._detections}
 
+    def publish(self) -> None:
+        """Put the file in place.
+
+        Raises:
+            WriteError: it can't be put there.
+        """
+        assert self._output is not None
+        self._output.publish()
+
     def close(self, *, discard: bool = False) -> None:
-        """Forget the file, unless it is finished."""
+        """Forget the file, unless it is published."""
         if self._output is not None:
             self._output.discard()
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sink that reports which frames it saw, and with which values; writes ``uri`` only when it is whole."""
+"""A sink that reports which frames it saw, and with which values; publishes ``uri`` only when it is whole."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+
+from accelchain_runtime.engine.function import FunctionError
 
 
 class Collect:
@@ -14,6 +16,8 @@ class Collect:
         uri = context.parameters.get("uri")
         self.part = Path(uri + context.temporary_suffix) if uri else None
         self.whole = Path(uri) if uri else None
+        self.deferred = bool(uri)
+        self.fails = context.parameters["fails"]
         self.numbers, self.values = [], []
         return {}
 
@@ -28,9 +32,14 @@ class Collect:
             raise AssertionError("a torn frame")
 
     def finish(self):
-        if self.part:
-            self.part.rename(self.whole)
         return {"numbers": self.numbers, "values": self.values, "size": list(self.size)}
+
+    def publish(self):
+        if self.fails:
+            raise FunctionError("the folder is gone.")
+        if self.part:
+            self.part.touch()
+            self.part.rename(self.whole)
 
     def close(self, *, discard=False):
         if discard and self.part:

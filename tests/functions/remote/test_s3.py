@@ -19,7 +19,7 @@ from accelchain_runtime.engine.reach import Reach
 from accelchain_runtime.functions.encode_video.host import EncodeVideo
 from accelchain_runtime.functions.files import WriteError
 from accelchain_runtime.functions.publication import open_sink
-from accelchain_runtime.functions.remote.failures import Refused
+from accelchain_runtime.functions.remote.failures import Refused, Unavailable
 
 ALLOW = "127.0.0.0/8"
 
@@ -95,6 +95,30 @@ def test_what_is_wrong_is_said_without_secrets(s3, reach, secret, decode, caplog
     assert caught.value.parameter == "uri"
     for text in (str(caught.value), caplog.text):
         assert "never-shown" not in text and "wrong-secret" not in text
+
+
+def test_an_endpoint_that_answers_without_end_fills_no_memory(serve, secret, reach, decode):
+    def endless(handler):
+        handler.close_connection = True
+        handler.send_response(404)
+        handler.end_headers()
+        while True:  # until the reader has gone
+            handler.wfile.write(b"x" * 1_000_000)
+
+    uri = "s3://videos/ready"
+    folder = secret(accessKeyId="a", secretAccessKey="b", endpoint=f"http://127.0.0.1:{serve(endless)}")
+    with pytest.raises(Unavailable, match="larger than any"):
+        decode(uri, reach(uri, folder, ALLOW))
+
+
+def test_an_endpoint_that_redirects_leads_nowhere(serve, answer, secret, reach, decode):
+    def redirect(handler):
+        answer(handler, b"", 307, Location="http://169.254.169.254/latest", x_amz_bucket_region="evil.example/")
+
+    uri = "s3://videos/ready"
+    folder = secret(accessKeyId="a", secretAccessKey="b", endpoint=f"http://127.0.0.1:{serve(redirect)}")
+    with pytest.raises(InputError, match=r"307|[Rr]egion"):
+        decode(uri, reach(uri, folder, ALLOW))
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ def work(tmp_path, clips):
         }  # fmt: skip
         (tmp_path / "plan.json").write_text(json.dumps(document))
         end = tmp_path / "end.json"
+        command = [sys.executable, "-m", "accelchain_runtime.worker", "--plan", tmp_path / "plan.json"]
         worker = subprocess.run(
-            [sys.executable, "-m", "accelchain_runtime.worker", "--plan", tmp_path / "plan.json"]
-            + ["--termination-log", end],
+            [*command, "--termination-log", end],
             env={**os.environ, **environment},
             capture_output=True,
             text=True,

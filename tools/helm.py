@@ -2,7 +2,7 @@
 """Helm without helm: ``$(tools/helm_setup.sh) tools/helm.py lint|template|install|upgrade|uninstall …``.
 
 A thin command line over Helm's own library (the wheel helm-sdkpy), with helm's words for what it offers. ``template``
-renders as for a cluster that knows all kinds of this project's charts, so hooks are not among its output.
+renders as for a cluster that knows all kinds of this project's charts; hooks are rendered with ``--hooks``.
 """
 
 from __future__ import annotations
@@ -73,6 +73,8 @@ def template(arguments: argparse.Namespace) -> str:
                     arguments.release, str(arguments.chart), values_of(arguments), wait=False, server_side_apply=True
                 )
             )  # fmt: skip
+    if arguments.hooks:
+        return "".join(f"---\n# Source: {hook['path']}\n{hook['manifest']}\n" for hook in release.get("hooks", ()))
     return str(release.get("manifest", ""))  # left out where a chart has no objects
 
 
@@ -164,6 +166,8 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument("--context")
             command.add_argument("--wait", action="store_true", help="until all objects are ready (or gone)")
             command.add_argument("--timeout", type=int, default=DEADLINE_SECONDS, metavar="SECONDS")
+        if work is template:
+            command.add_argument("--hooks", action="store_true", help="hooks, and nothing else")
         if work is install:
             command.add_argument("--create-namespace", action="store_true")
     return root

@@ -97,6 +97,20 @@ def pip_secrets() -> Iterator[tuple[Secret, ...]]:
         yield (Secret("pip", file), *found)
 
 
+def install_missing(programs: Sequence[str]) -> None:
+    """Install what a build runs, from Debian's packages of the same names, where we are root and there is apt-get.
+
+    Raises:
+        BuildError: apt-get fails.
+    """
+    missing = [program for program in programs if shutil.which(program) is None]
+    if not missing or os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return  # run() names what is missing
+    say(f"Installing {' '.join(missing)} ...")
+    for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+        run(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", *arguments])
+
+
 def run(argv: Sequence[str], log: Path | None = None) -> str:
     """Run a program to its end and return its stdout; with ``log`` its output goes there, and stages to the terminal.
 
@@ -249,6 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"there is no image {', '.join(sorted(unknown))}; there are {', '.join(IMAGES)}")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "accelchain" / "images"
     try:
+        install_missing(["buildah", *(["mmdebstrap"] if options.base == "debian" else [])])
         build(options.names or IMAGES, options.base, options.tag, options.output, cache, fresh=options.fresh)
     except BuildError as error:
         say(str(error))

@@ -40,7 +40,7 @@ class Installed:
 
     def pods(self) -> dict[str, JsonObject]:
         """Return the spec of every pod template by its owner's name."""
-        owners = self.of("Deployment", "DaemonSet")
+        owners = self.of("Deployment", "DaemonSet", "Job")
         return {owner["metadata"]["name"]: owner["spec"]["template"]["spec"] for owner in owners}
 
     def __iter__(self) -> Iterator[JsonObject]:
@@ -99,6 +99,19 @@ def render(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
         file.write_text(values)
         text = helm("template", "accelchain", CHART, "--namespace", NAMESPACE, "--values", file).stdout
         return [obj for obj in yaml.load_all(text, Loader=LOADER) if obj]
+
+    return rendered
+
+
+@pytest.fixture(scope="session")
+def hooks(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Installed]:
+    """Render the chart's hooks with values."""
+    file = tmp_path_factory.mktemp("hooks") / "values.yaml"
+
+    def rendered(values: Mapping[str, Any]) -> Installed:
+        file.write_text(json.dumps(values))
+        text = helm("template", "accelchain", CHART, "--namespace", NAMESPACE, "--values", file, "--hooks").stdout
+        return Installed([obj for obj in yaml.load_all(text, Loader=LOADER) if obj])
 
     return rendered
 

@@ -28,7 +28,9 @@ def test_the_table_becomes_roles_bound_to_the_account_of_each_part(installed: An
             bound = installed.named(binding, full)
             assert (bound["roleRef"]["kind"], bound["roleRef"]["name"]) == (kind, full)
             assert bound["subjects"] == [{"kind": "ServiceAccount", "name": full, "namespace": "accelchain-system"}]
-    assert len(installed.of("ClusterRoleBinding", "RoleBinding")) == 2 * len(CONTROLLERS)
+    others = {"accelchain-catalog"}
+    bound = [binding["metadata"]["name"] for binding in installed.of("ClusterRoleBinding", "RoleBinding")]
+    assert sorted(bound) == sorted([*others, *(f"accelchain-{name}" for name in CONTROLLERS * 2)])
 
 
 def test_nothing_is_wild_and_nobody_can_raise_himself(installed: Any) -> None:
@@ -45,7 +47,7 @@ def test_nothing_is_wild_and_nobody_can_raise_himself(installed: Any) -> None:
 
 def test_secrets_are_read_by_name_and_by_one_operator_alone(rights: Any) -> None:
     assert {(who, verb) for who, _, resource, verb in rights if resource == "secrets"} == {
-        ("dataflow", verb) for verb in ("get", "create", "patch", "delete")
+        ("dataflow", verb) for verb in ("get", "create", "delete")
     }
 
 
@@ -85,6 +87,18 @@ def test_an_operator_of_some_namespaces_has_rights_there_alone(render: Any, inst
         assert binding["subjects"][0]["namespace"] == "accelchain-system"
     arguments = found.pods()["accelchain-dataflow"]["containers"][0]["args"]
     assert [a for a in arguments if "namespace" in a] == ["--namespace=team-a", "--namespace=team-b"]
+
+
+def test_everybody_may_see_what_flows_are_made_of_unless_the_administrator_says_no(installed: Any, render: Any) -> None:
+    role, binding = (installed.named(kind, "accelchain-catalog") for kind in ("ClusterRole", "ClusterRoleBinding"))
+    of_the_cluster = {kind.plural for kind in KINDS if not kind.namespaced}
+    assert rights_of([role]) == {(GROUP, r, v) for r in of_the_cluster for v in ("get", "list", "watch")}
+    assert [(subject["kind"], subject["name"]) for subject in binding["subjects"]] == [
+        ("Group", "system:authenticated")
+    ]
+    found = render({"catalog": {"public": False}})
+    assert found.named("ClusterRole", "accelchain-catalog") == role
+    assert "accelchain-catalog" not in {b["metadata"]["name"] for b in found.of("ClusterRoleBinding")}
 
 
 def test_people_get_what_their_kubernetes_role_means(installed: Any) -> None:

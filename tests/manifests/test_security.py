@@ -53,6 +53,10 @@ def test_pods_are_restricted(installed: Any) -> None:
     assert {name: [*violations(pod)] for name, pod in pods.items()} == {name: [] for name in pods}
 
 
+def test_the_pod_of_the_uninstallation_is_restricted_too(hooks: Any) -> None:
+    assert {name: [*violations(pod)] for name, pod in hooks({}).pods().items()} == {"accelchain-uninstall": []}
+
+
 @pytest.mark.parametrize("values", [{}, {"nodeAgent": {"pools": [FPGA]}}], ids=["default", "fpga"])
 def test_pods_can_write_to_tmp_alone_and_have_limits(render: Any, values: dict[str, Any]) -> None:
     for pod in render(values).pods().values():

@@ -40,6 +40,15 @@ def test_every_pair_is_linked_and_a_device_with_itself():
     assert all("host-copy" in mechanisms for mechanisms in found.values())
 
 
+def test_devices_and_their_models_fit_into_a_line():
+    cards = [{**device(f"accelerator-{i}", "gpu"), "model": "A100"} for i in range(20)]
+    few, many = (
+        compute_resource({"devices": [HOST, *some], "links": MECHANISMS}, "n")["spec"] for some in (cards[:2], cards)
+    )
+    assert (few["deviceNames"], few["deviceModels"]) == ("host, accelerator-0, accelerator-1", "A100")
+    assert many["deviceNames"].startswith(few["deviceNames"]) and many["deviceNames"].endswith("…")
+
+
 @pytest.mark.parametrize(
     ("pair", "mechanisms"),
     [

@@ -151,6 +151,19 @@ async def test_a_secret_with_another_token_is_not_taken_for_ours(bench: Bench) -
         await bench.do(CreateOnce(owned("Secret", data={"token": "dHdv"})))
 
 
+async def test_a_secret_without_its_owner_is_made_again_with_its_token_and_never_patched(bench: Bench) -> None:
+    secret = owned("Secret", data={"token": "b25l"})
+    ours = {"accelchain.io/dataflow": "f"}
+    secret["metadata"] |= {"labels": ours, "annotations": {"accelchain.io/dataflow-uid": "flow-uid"}}
+    lost = copy.deepcopy(secret)
+    del lost["metadata"]["ownerReferences"]
+    bench.kube.put(kinds.SECRET, lost)
+    writes = await bench.do(CreateOnce(secret))
+    assert [verb for verb, _, _ in writes if verb != "get"] == ["create", "delete", "create"]
+    after = bench.kube.objects["Secret", "ns", "x"]
+    assert after["metadata"]["ownerReferences"] == [OWNER] and after["data"] == secret["data"]
+
+
 async def test_deleting_what_is_gone_or_was_replaced_is_done(bench: Bench) -> None:
     ref = ObjectRef("v1", "Pod", "x", "ns")
     await bench.do(Delete(ref, "u"))

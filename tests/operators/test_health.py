@@ -67,6 +67,14 @@ async def test_probes_answer_over_http() -> None:
             assert (answer.status, await answer.text()) == (503, "[-]caches failed: not filled yet\nfailed\n")
 
 
+async def test_a_port_of_two_networks_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    port = unused_port()
+    with caplog.at_level("INFO", "accelchain_operators.kube.serve"):
+        async with serve_probes(Address(None, port), {"/healthz": list, "/readyz": list}):
+            pass
+    assert caplog.messages == [f"/healthz, /readyz served at port {port}"]
+
+
 def test_addresses() -> None:
     assert Address.parse(":8081") == Address(None, 8081)
     assert Address.parse("[::1]:80") == Address("::1", 80)

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -37,7 +38,12 @@ class Heard(Listener):
         self.codes.append(code)
 
 
-async def test_bookmarks_are_heard_and_tokens_are_read_anew() -> None:
+def nobody() -> str:
+    raise KeyError("getpwuid(): uid not found: 65532")
+
+
+async def test_bookmarks_are_heard_and_tokens_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getuser", nobody)  # as in our images, whose user is a number alone
     bookmarks, tokens = asyncio.Queue[str](), set()
     verbs = ["list", "watch"]
     pods = {"name": "pods", "kind": "Pod", "namespaced": True, "verbs": verbs, "singularName": "pod"}

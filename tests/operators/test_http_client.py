@@ -17,7 +17,7 @@ from accelchain_operators.kube import http_client
 from accelchain_operators.kube.client import ApiError, JsonObject
 from accelchain_operators.kube.connection import ConfigError, Connection
 from accelchain_operators.kube.http_client import HttpClient
-from accelchain_operators.kube.kinds import CONFIG_MAP
+from accelchain_operators.kube.kinds import CONFIG_MAP, SECRET
 from accelchain_operators.localkube.faults import Fault
 from accelchain_operators.localkube.server import LocalKube
 
@@ -214,3 +214,14 @@ def test_outside_a_cluster_there_is_no_in_cluster_config(monkeypatch: pytest.Mon
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(ConfigError, match="not in a cluster"):
         Connection.in_cluster()
+
+
+@pytest.mark.parametrize("name", ["../../kube-system/secrets/theirs", "..", ".", "a/b", "a%2Fb"])
+async def test_a_name_leads_to_no_other_object(kube: LocalKube, client: HttpClient, name: str) -> None:
+    """A user's ``credentialsRef`` must not have the operators look into another namespace."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "theirs", "namespace": "kube-system"}}
+    await client.create(SECRET, secret)
+    kube.recorder.clear()
+    with pytest.raises(ApiError, match="404 NotFound: no object can have the name"):
+        await client.get(SECRET, name, "default")
+    assert not kube.recorder.requests

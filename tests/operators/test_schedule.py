@@ -60,7 +60,7 @@ def snapshot(*flows, resources=None, types=None, **more):
 def statuses(actions):
     """Return what was written: name of the flow → (condition, placement)."""
     written = [action.obj for stage in actions.stages for action in stage]
-    assert all(set(o["status"]) <= {"conditions", "placement", "placedAttempt"} for o in written), (
+    assert all(set(o["status"]) <= {"conditions", "placement", "deviceNames", "placedAttempt"} for o in written), (
         "it owns nothing else"
     )
     assert all([c["type"] for c in o["status"]["conditions"]] == ["Scheduled"] for o in written)
@@ -112,6 +112,14 @@ def test_an_accepted_flow_is_placed():
             "load": 0.6,
         }
     ]
+
+
+def test_the_devices_of_a_placement_are_told_in_a_line():
+    functions = [{"name": name, "type": "copy"} for name in ("make", "again")]
+    found = flow("a", rate=1.0, chain={"functions": functions})
+    found["status"]["chain"]["functions"] = [{**f, "version": "1.0.0"} for f in functions]
+    (action,) = reconcile(snapshot(found)).stages[0]
+    assert action.obj["status"]["deviceNames"] == "gpu0"  # once, for two functions
 
 
 def test_the_status_names_the_flow_by_uid_so_that_a_successor_is_not_told():

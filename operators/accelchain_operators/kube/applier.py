@@ -11,7 +11,7 @@ from collections.abc import Callable
 from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
 from accelchain_operators.kube.compare import would_change
 from accelchain_operators.kube.events import Recorder
-from accelchain_operators.kube.kinds import BY_KIND, WATCHED
+from accelchain_operators.kube.kinds import BY_KIND, SECRET, WATCHED
 from accelchain_operators.kube.store import Store, controller_uid
 from accelchain_operators.reconcile.actions import Action, Actions, Apply, ApplyStatus, CreateOnce, Delete, Event
 from accelchain_operators.reconcile.names import FLOW_LABEL, UID_ANNOTATION, is_paused
@@ -124,18 +124,23 @@ class Applier:
     async def _take_in(self, type: ResourceType, live: JsonObject, intent: JsonObject) -> JsonObject:
         """Give an object that lost its owner the owner back; one that an earlier flow of this name left is deleted.
 
+        A Secret is made again in either case: it is gone at once, no Pod has it yet, and so no right to change Secrets
+        is needed.
+
         Raises:
             NameTakenError: it is being deleted; what is wanted can be created then.
         """
         meta = live["metadata"]
         mine = (meta.get("annotations") or {}).get(UID_ANNOTATION) == controller_uid(intent)
-        if mine and live.get("data") == intent.get("data"):
+        if mine and live.get("data") == intent.get("data") and type != SECRET:
             owners = [*(meta.get("ownerReferences") or ()), *intent["metadata"]["ownerReferences"]]
             # With what it was read as: it may belong to somebody by now.
             known = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "ownerReferences": owners}
             return await self._client.patch(type, meta["name"], meta.get("namespace"), {"metadata": known})
         if "deletionTimestamp" not in meta:
             await self._client.delete(type, meta["name"], meta.get("namespace"), uid=meta["uid"])
+        if type == SECRET:
+            return await self._client.create(type, intent)
         raise NameTakenError(f"{type.kind} {meta['name']} is left from an earlier flow of this name, and is deleted")
 
     async def _delete(self, action: Delete) -> None:

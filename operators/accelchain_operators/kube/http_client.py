@@ -204,7 +204,7 @@ class HttpClient:
             query["container"] = container
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
-        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(name)}/log"
+        path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(name)}/log"
         # A worker may be silent for long: only the server ends a log.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         async with aclosing(self._lines(path, query, timeout)) as lines:
@@ -310,8 +310,19 @@ def _anything() -> None:
 
 def _path(type: ResourceType, namespace: str | None, name: str = "", subresource: str = "") -> str:
     root = f"/apis/{type.api_version}" if "/" in type.api_version else f"/api/{type.api_version}"
-    scope = f"/namespaces/{quote(namespace)}" if type.namespaced and namespace else ""
-    return "/".join(part for part in (f"{root}{scope}/{type.plural}", quote(name), subresource) if part)
+    scope = f"/namespaces/{_segment(namespace)}" if type.namespaced and namespace else ""
+    return "/".join(part for part in (f"{root}{scope}/{type.plural}", _segment(name), subresource) if part)
+
+
+def _segment(name: str) -> str:
+    """Return a name as one segment of a path: users write names of objects, and ``../`` would lead to others.
+
+    Raises:
+        ApiError: 404: no server has an object of such a name.
+    """
+    if name in (".", "..") or "/" in name or "%" in name:
+        raise ApiError(404, "NotFound", f"no object can have the name {name!r}")
+    return quote(name)
 
 
 def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:

@@ -94,8 +94,8 @@ async def _serve(address: Address | None, handlers: Mapping[str, Handler]) -> As
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host, address.port).start()
-        for name in runner.addresses:
-            logger.info("%s served at port %s", ", ".join(handlers), name[1])
+        for port in sorted({name[1] for name in runner.addresses}):  # IPv4 and IPv6: two addresses
+            logger.info("%s served at port %s", ", ".join(handlers), port)
         yield
     finally:
         await runner.cleanup()

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import kopf
@@ -16,6 +19,10 @@ from yarl import URL
 from accelchain_operators.kube.client import JsonObject, ResourceType
 from accelchain_operators.kube.connection import Connection
 
+logger = logging.getLogger(__name__)
+
+ERROR_PAUSE = 1.0
+"""Seconds before a watch is begun again that the server ended with an error."""
 STOP_TIMEOUT = 1.0
 """Seconds that kopf gets to end by itself: stopped while it still starts, it would wait 5 s for hung requests."""
 
@@ -66,6 +73,8 @@ def settings(watched: Mapping[ResourceType, str]) -> kopf.OperatorSettings:
     chosen.scanning.disabled = True
     chosen.networking.request_timeout = 30
     chosen.networking.connect_timeout = 10
+    # kopf's own end after 54 s, and with them the watches: an API may be away for longer.
+    chosen.networking.error_backoffs = _Pauses()
     chosen.queueing.exit_timeout = 0.5
     # kopf would kill -9 the whole process, which may be somebody's command line, so long after a stop.
     chosen.process.ultimate_exiting_timeout = None
@@ -74,6 +83,15 @@ def settings(watched: Mapping[ResourceType, str]) -> kopf.OperatorSettings:
             group, _, version = type.api_version.rpartition("/")
             chosen.watching.label_selectors[group, version, type.plural] = selector
     return chosen
+
+
+class _Pauses:
+    """Seconds between tries, without end."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.5, 1.0, 2.0)
+        while True:
+            yield random.uniform(3.0, 5.0)  # all watches fail at one time, and need not come back at one
 
 
 def log_in(
@@ -139,12 +157,18 @@ def _trace(connection: Connection, watched: Iterable[ResourceType], listener: Li
 
 
 def _response_class(watched: Iterable[ResourceType], listener: Listener) -> type[aiohttp.ClientResponse]:
-    """Return a class of responses that tell of each piece of a watch."""
+    """Return a class of responses that tell of each piece of a watch, and of errors what kopf can live with."""
 
     class Response(aiohttp.ClientResponse):
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
             await super().start(connection)
-            kind = _kind_of(self.url, watched) if "watch" in self.url.query else None
+            kind = _kind_of(self.url, watched)
+            if "watch" not in self.url.query:
+                if kind is not None and self.status == 410:
+                    # The server has forgotten the moment that a list's pages are of. kopf lists anew after this only.
+                    self.close()
+                    raise aiohttp.ClientPayloadError(f"a list of {kind.plural} has expired")
+                return self
             if kind is not None and self.status < 400:
                 self.content = _Heard(self.content, lambda: listener.heard(kind))  # type: ignore[assignment]
             return self
@@ -153,7 +177,11 @@ def _response_class(watched: Iterable[ResourceType], listener: Listener) -> type
 
 
 class _Heard:
-    """A stream that tells of each piece that is read. kopf reads by ``iter_chunked``; the rest is the stream's own."""
+    """A watch that tells of each piece that is read. kopf reads by ``iter_chunked``; the rest is the stream's own.
+
+    An error that a server sends as an event (a 500 of its storage, a 429) ends the watch, which is begun again where it
+    ended: kopf would take all but a 410 for the end of the operators.
+    """
 
     def __init__(self, stream: aiohttp.StreamReader, heard: Callable[[], None]) -> None:
         self._stream = stream
@@ -164,9 +192,30 @@ class _Heard:
         return getattr(self._stream, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        rest = b""
         async for piece in self._stream.iter_chunked(size):
             self._heard()
-            yield piece
+            *lines, rest = (rest + piece).split(b"\n")
+            failures = [_failure_in(line) for line in lines]
+            whole = list(itertools.takewhile(lambda failure: failure is None, failures))
+            if whole:
+                yield b"\n".join([*lines[: len(whole)], b""])
+            if len(whole) < len(lines):
+                logger.warning("a watch was ended by the server: %s; beginning it again", failures[len(whole)])
+                await asyncio.sleep(ERROR_PAUSE)
+                return
+        if rest:
+            yield rest
+
+
+def _failure_in(line: bytes) -> str | None:
+    """Return the message of an error in a watch; None: the line is an event, or the 410 that kopf knows."""
+    if b'"ERROR"' not in line[:64]:  # the type comes first: whole objects are not read twice
+        return None
+    event = json.loads(line)
+    if event["type"] != "ERROR" or event["object"].get("code") == 410:
+        return None
+    return str(event["object"].get("message") or event["object"])
 
 
 async def run_kopf(
@@ -196,22 +245,53 @@ async def run_kopf(
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
+            # kopf would look for the user's name, which a container's user does not have. Nobody reads it: no peering.
+            identity=cast(Any, "accelchain"),
             stop_flag=stop,
             ready_flag=ready,
         ),
         name="kopf",
     )
     stopped = asyncio.create_task(stop.wait(), name="kopf's stop")
+    failed = asyncio.create_task(_watching_failed(), name="kopf's failure")
     try:
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({task, stopped, failed}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             await asyncio.wait({task}, timeout=STOP_TIMEOUT)
+        elif failed in done:
+            raise RuntimeError("kopf's watches failed") from failed.result()
         else:
             raise RuntimeError("kopf ended by itself") from (None if task.cancelled() else task.exception())
     finally:
-        stopped.cancel()
-        task.cancel()
-        await asyncio.gather(task, stopped, return_exceptions=True)
+        for part in (task, stopped, failed):
+            part.cancel()
+        await asyncio.wait({task, stopped, failed}, timeout=STOP_TIMEOUT)
+        await _end_watchers()
+
+
+async def _watching_failed() -> BaseException | None:
+    """Wait until that task of kopf's has failed which all watches hang on, and return why.
+
+    kopf would then wait for its watchers for ever: they take no notice of being cancelled once.
+    """
+    while True:
+        for task in asyncio.all_tasks():
+            if task.get_name() == "multidimensional multitasker":
+                await asyncio.wait({task})
+                return None if task.cancelled() else task.exception()
+        await asyncio.sleep(STOP_TIMEOUT)
+
+
+async def _end_watchers() -> None:
+    for _ in range(10):
+        left = [
+            task for task in asyncio.all_tasks() if task.get_name().startswith(("watcher for ", "pause-waiter for "))
+        ]
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=0.1)
 
 
 def quiet() -> None:

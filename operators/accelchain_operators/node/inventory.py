@@ -9,6 +9,7 @@ from itertools import combinations_with_replacement
 from typing import Any
 
 from accelchain.api import API_VERSION, ComputeResource
+from accelchain.api.summary import summary
 
 JsonObject = dict[str, Any]
 
@@ -59,6 +60,8 @@ def compute_resource(inventory: Mapping[str, Any], node_name: str) -> JsonObject
         "spec": {
             "nodeName": node_name,
             "devices": [dict(device) for device in devices],
+            "deviceNames": summary(device["name"] for device in devices),
+            "deviceModels": summary(device.get("model", "") for device in devices),
             "links": [
                 link
                 for source, target in combinations_with_replacement(devices, 2)

@@ -77,8 +77,7 @@ def worker_pod(flow: DataFlow, obj: JsonObject, plan: JsonObject, options: Worke
         "securityContext": {
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
-            # An image that says only who runs it leaves him in group 0.
-            **({"runAsGroup": GROUP, "fsGroup": GROUP} if options.in_image else {}),
+            **({"fsGroup": GROUP} if options.in_image else {}),
         },
         "containers": [
             {
@@ -104,7 +103,9 @@ def worker_pod(flow: DataFlow, obj: JsonObject, plan: JsonObject, options: Worke
                 "securityContext": {
                     "allowPrivilegeEscalation": False,
                     "capabilities": {"drop": ["ALL"]},
-                    **({"readOnlyRootFilesystem": True} if options.in_image else {}),
+                    # An image that says only who runs it leaves him in group 0. For the whole Pod a group without a
+                    # user is refused by containerd: the Pod's sandbox has no image that names one.
+                    **({"runAsGroup": GROUP, "readOnlyRootFilesystem": True} if options.in_image else {}),
                     **{key: value for d in devices for key, value in d.security_context.items()},
                 },
                 "volumeMounts": [

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from accelchain.api import ComputeResource, DataFlow
 from accelchain.api.data_flow_status import FunctionPlacement
+from accelchain.api.summary import summary
 from accelchain.chain.resolved import ResolvedFlow
 from accelchain_operators.reconcile import status as states
 from accelchain_operators.reconcile.actions import Actions, ApplyStatus, JsonObject
@@ -228,5 +229,13 @@ def _write(flow: JsonObject, decision: Decision) -> ApplyStatus:
     status: JsonObject = {"conditions": [_condition(flow, decision)]}
     if decision.placement:
         status["placement"] = [entry.to_dict() for entry in decision.placement]
+        status["deviceNames"] = _device_names(decision.placement)
         status["placedAttempt"] = _attempt(flow)
     return states.apply_status(flow, status)
+
+
+def _device_names(placement: Iterable[FunctionPlacement]) -> str:
+    """Return the devices in one line, with their nodes where there are several."""
+    places = [(entry.node, entry.device) for entry in placement]
+    one_node = len({node for node, _ in places}) == 1
+    return summary(device if one_node else f"{node}/{device}" for node, device in places)

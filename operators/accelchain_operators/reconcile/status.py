@@ -16,7 +16,7 @@ from accelchain_operators.reconcile.pod import status_address
 LONGEST_MESSAGE = 4096
 SCHEDULERS = ("Scheduled",)
 """Conditions of the scheduler's field manager."""
-SCHEDULERS_FIELDS = ("placement", "placedAttempt")
+SCHEDULERS_FIELDS = ("placement", "deviceNames", "placedAttempt")
 HISTORY = ("attempt", "failedAttempts", "failures", "position", "startTime")
 """What a flow keeps from attempt to attempt, whatever it waits for."""
 OF_AN_ATTEMPT = ("workers", "progress", "edges", "warnings", "plan")

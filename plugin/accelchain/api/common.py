@@ -14,12 +14,14 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 IDENTIFIER = r"^[A-Za-z][-A-Za-z0-9_]*$"
 PORT_REFERENCE = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?\.[A-Za-z][-A-Za-z0-9_]*$"
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=DNS_LABEL)]
 """A DNS-1123 label: names of functions, types and objects that end up in names of other objects."""
-ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN)]
+"""What Kubernetes takes for an object's name."""
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=IDENTIFIER)]
 """Names of parameters, ports, inputs and outputs."""
 Text = Annotated[str, StringConstraints(max_length=1024)]

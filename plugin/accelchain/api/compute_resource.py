@@ -19,6 +19,7 @@ from accelchain.api.common import (
     list_map,
 )
 from accelchain.api.connection_type import Mechanism
+from accelchain.api.summary import Summary
 
 Word = Annotated[str, StringConstraints(max_length=256)]
 
@@ -70,6 +71,8 @@ class ComputeResourceSpec(ApiModel):
     devices: list[Device] = Field(
         default_factory=list, max_length=128, description="Devices of the node", json_schema_extra=list_map("name")
     )
+    device_names: Summary = Field(default="", description="Names of the devices in one line, for kubectl get")
+    device_models: Summary = Field(default="", description="Their models in one line, for kubectl get -o wide")
     links: list[Link] = Field(
         default_factory=list, max_length=1024, description="Ways between devices", json_schema_extra=LIST_ATOMIC
     )
@@ -86,8 +89,8 @@ class ComputeResource(Resource):
     namespaced = False
     columns = (
         PrinterColumn("Node", "string", ".spec.nodeName"),
-        PrinterColumn("Devices", "string", ".spec.devices[*].name"),
-        PrinterColumn("Models", "string", ".spec.devices[*].model", 1),
+        PrinterColumn("Devices", "string", ".spec.deviceNames"),
+        PrinterColumn("Models", "string", ".spec.deviceModels", 1),
         PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
     )
     selectable = (".spec.nodeName",)

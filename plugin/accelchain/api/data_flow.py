@@ -307,7 +307,7 @@ class DataFlow(Resource):
         PrinterColumn("Phase", "string", ".status.phase"),
         PrinterColumn("Frames", "integer", ".status.progress.frames"),
         PrinterColumn("FPS", "number", ".status.progress.framesPerSecond"),
-        PrinterColumn("Devices", "string", ".status.placement[*].device", 1),
+        PrinterColumn("Devices", "string", ".status.deviceNames", 1),
         PrinterColumn("Reason", "string", '.status.conditions[?(@.status=="False")].reason', 1),
         PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
     )

@@ -21,6 +21,7 @@ from accelchain.api.common import (
     Uri,
     list_map,
 )
+from accelchain.api.summary import Summary
 
 Word = Annotated[str, StringConstraints(max_length=64)]
 NameOrEmpty = Annotated[str, StringConstraints(max_length=253)]
@@ -148,6 +149,9 @@ class DataFlowStatus(Status):
         max_length=64,
         description="Where the scheduler put the functions",
         json_schema_extra=list_map("function"),
+    )
+    device_names: Summary = Field(
+        default="", description="Devices of the placement in one line, with their nodes where it has several"
     )
     edges: list[EdgeStatus] = Field(
         default_factory=list,

@@ -23,6 +23,7 @@ from accelchain.api.common import (
 )
 from accelchain.api.function_type import Version
 from accelchain.api.parameter import ParameterDeclaration
+from accelchain.api.summary import Summary
 
 
 class Endpoint(ApiModel):
@@ -117,6 +118,12 @@ class FunctionChainSpec(ApiModel):
     )
 
 
+class FunctionChainStatus(Status):
+    """What the chain operator observed."""
+
+    function_names: Summary = Field(default="", description="Functions of the chain in one line, for kubectl get")
+
+
 class FunctionChain(Resource):
     """Functions and the connections between them: a template that DataFlows fill in."""
 
@@ -126,10 +133,10 @@ class FunctionChain(Resource):
     columns = (
         PrinterColumn("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
         PrinterColumn("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
-        PrinterColumn("Functions", "string", ".spec.functions[*].type", 1),
+        PrinterColumn("Functions", "string", ".status.functionNames", 1),
         PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
     )
 
     kind: Literal["FunctionChain"] = "FunctionChain"
     spec: FunctionChainSpec
-    status: Status | None = None
+    status: FunctionChainStatus | None = None

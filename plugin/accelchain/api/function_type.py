@@ -23,6 +23,7 @@ from accelchain.api.common import (
     list_map,
 )
 from accelchain.api.parameter import ParameterDeclaration
+from accelchain.api.summary import Summary
 
 SEMVER = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.-]+)?$"
 Version = Annotated[str, StringConstraints(max_length=64, pattern=SEMVER)]
@@ -144,6 +145,12 @@ class FunctionTypeSpec(ApiModel):
     )
 
 
+class FunctionTypeStatus(Status):
+    """What the chain operator observed."""
+
+    apis: Summary = Field(default="", description="APIs of the implementations in one line, for kubectl get")
+
+
 class FunctionType(Resource):
     """A versioned function: typed ports, parameters, and implementations with their demands and rates."""
 
@@ -153,14 +160,14 @@ class FunctionType(Resource):
     namespaced = False
     columns = (
         PrinterColumn("Version", "string", ".spec.version"),
-        PrinterColumn("Apis", "string", ".spec.implementations[*].api"),
+        PrinterColumn("Apis", "string", ".status.apis"),
         PrinterColumn("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
         PrinterColumn("Description", "string", ".spec.description", 1),
     )
 
     kind: Literal["FunctionType"] = "FunctionType"
     spec: FunctionTypeSpec
-    status: Status | None = None
+    status: FunctionTypeStatus | None = None
 
     @property
     def function(self) -> str:

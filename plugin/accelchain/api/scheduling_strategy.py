@@ -66,8 +66,8 @@ class SchedulingStrategy(Resource):
     short_names = ("ss-accel",)
     namespaced = False
     columns = (
-        PrinterColumn("Scores", "string", ".spec.scores[*].name"),
         PrinterColumn("Extends", "string", ".spec.extends.name"),
+        PrinterColumn("Age", "date", ".metadata.creationTimestamp"),
     )
 
     cel: ClassVar = (

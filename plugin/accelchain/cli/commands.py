@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "operator": ("operator", "Run operators in or for a cluster (what their containers run)."),
     "node": ("node", "Publish this node's devices and heartbeat (what the DaemonSet runs)."),
     "worker": ("worker", "Run a plan (what worker Pods run)."),
+    "uninstall": ("uninstall", "Remove what a release leaves in its cluster (what helm uninstall runs)."),
 }
 """Command: module of this package that holds it, and its line in the help (so that help imports nothing)."""
 

@@ -96,6 +96,10 @@ def widget_crd(schema: dict[str, Any] = WIDGET_SCHEMA, *, group: str = GROUP, **
         {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
         {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
         {"name": "Node", "type": "string", "jsonPath": ".spec.node", "priority": 1},
+        {"name": "Parts", "type": "string", "jsonPath": ".spec.parts[*].name", "priority": 1},
+        {"name": "Counts", "type": "string", "jsonPath": ".spec.parts[?(@.count>1)].count", "priority": 1},
+        {"name": "Tags", "type": "string", "jsonPath": ".spec.tags", "priority": 1},
+        {"name": "Free", "type": "string", "jsonPath": ".spec.free", "priority": 1},
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]
     return {

@@ -64,6 +64,13 @@ def test_get_in_its_forms(kubectl):
     assert "NotFound" in kubectl("get", "widget", "b", fails=True)
 
 
+def test_a_column_shows_the_first_of_several_values_and_a_list_as_json(kubectl):
+    spec = "{parts: [{name: a, count: 2}, {name: b, count: 3}], tags: [p, q], free: {k: 1, j: [true]}}"
+    kubectl("apply", "-f-", stdin=WIDGET.replace("{size: 3, node: n1}", spec))
+    row = kubectl("get", "widgets", "-o", "wide").splitlines()[1]
+    assert row.split()[-5:-1] == ["a", "2", '["p","q"]', '{"j":[true],"k":1}']
+
+
 def test_labels_annotations_and_patches(kubectl):
     kubectl("apply", "-f-", stdin=WIDGET)
     assert "labeled" in kubectl("label", "widget", "a", "x=y")
@@ -169,6 +176,15 @@ def test_discovery_and_explain(kubectl):
 def test_create_without_a_file(kubectl, command):
     assert "created" in kubectl("create", *command)
     assert "made" in kubectl("get", command[0])
+
+
+def test_create_token(kubectl, rest, namespace):
+    kubectl("create", "serviceaccount", "robot")
+    token = kubectl("create", "token", "robot", "--duration=1h").strip()
+    who = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = rest.as_token(token).post("/apis/authentication.k8s.io/v1/selfsubjectreviews", who).ok()
+    assert answer["status"]["userInfo"]["username"] == f"system:serviceaccount:{namespace}:robot"
+    assert "not found" in kubectl("create", "token", "nobody", fails=True)
 
 
 def test_create_namespace(kubectl, namespace):

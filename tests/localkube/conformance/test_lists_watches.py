@@ -122,7 +122,8 @@ def test_tables(rest, three):
     accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
     table = rest.get(three.path, headers=accept).ok()
     assert table["kind"] == "Table"
-    assert [c["name"] for c in table["columnDefinitions"]] == ["Name", "Size", "Ready", "Node", "Age"]
+    names = [c["name"] for c in table["columnDefinitions"]]
+    assert names == ["Name", "Size", "Ready", "Node", "Parts", "Counts", "Tags", "Free", "Age"]
     rows = [row["cells"][:4] for row in table["rows"]]
     assert rows == [["a", 1, "True", "n1"], ["b", 1, None, "n2"], ["c", 1, None, "n1"]]
     assert table["rows"][0]["object"]["kind"] == "PartialObjectMetadata"

@@ -73,6 +73,31 @@ def test_names_and_subresources_are_told_apart(rest, account, namespace):
     assert 'cannot get resource "pods/log"' in message
 
 
+def test_a_list_of_one_name_is_allowed_by_that_name(rest, account, namespace):
+    robot = account(rule("list watch", "configmaps", resourceNames=["mine"]))
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    rest.post(path, {"metadata": {"name": "mine"}}).ok()
+    found = robot.get(path, fieldSelector="metadata.name=mine").ok()
+    assert [item["metadata"]["name"] for item in found["items"]] == ["mine"]
+    version = found["metadata"]["resourceVersion"]
+    rest.merge(f"{path}/mine", {"data": {"a": "1"}}).ok()
+    (event,) = robot.watch(path, bool, fieldSelector="metadata.name=mine", resourceVersion=version)
+    assert event["object"]["data"] == {"a": "1"}
+    robot.get(path).refused(403)
+    message = robot.get(path, fieldSelector="metadata.name=yours").refused(403)
+    assert 'configmaps "yours" is forbidden' in message and 'cannot list resource "configmaps"' in message
+
+
+def test_to_apply_what_is_not_there_is_to_create_it(rest, account, namespace):
+    robot, creator = account(rule("patch", "configmaps")), account(rule("patch create", "configmaps"))
+    path = f"/api/v1/namespaces/{namespace}/configmaps/c"
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
+    message = robot.apply(path, body, "m").refused(403)
+    assert 'cannot create resource "configmaps"' in message
+    assert creator.apply(path, body, "m").code == 201
+    assert robot.apply(path, body, "m").code == 200
+
+
 def test_cluster_roles_hold_everywhere(rest, account, namespace):
     robot = account(rule("get list watch", "widgets", "things.test"), rule("list", "configmaps"), everywhere=True)
     robot.get("/api/v1/configmaps").ok()

@@ -44,13 +44,21 @@ securityContext:
   {{- end }}
 {{- end }}
 
-{{- define "accelchain.container" -}}
+{{/* What all containers share. */}}
+{{- define "accelchain.restricted" -}}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+# a process that ends by a failure says why in the last line of its log
+terminationMessagePolicy: FallbackToLogsOnError
 securityContext:
   privileged: false
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* What the containers of operators and agents share. */}}
+{{- define "accelchain.container" -}}
+{{ include "accelchain.restricted" . }}
 ports:
   - {name: metrics, containerPort: 8080}
   - {name: health, containerPort: 8081}
@@ -69,6 +77,22 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 3
   failureThreshold: 2
+{{- end }}
+
+{{/* Rules of a NetworkPolicy: the API server and DNS. */}}
+{{- define "accelchain.egress" -}}
+- ports:
+    {{- range .Values.networkPolicy.apiServerPorts }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+  {{- with .Values.networkPolicy.apiServerCidrs }}
+  to:
+    {{- range . }}
+    - ipBlock: {cidr: {{ . | quote }}}
+    {{- end }}
+  {{- end }}
+- ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
+  to: {{- toYaml .Values.networkPolicy.dns | nindent 4 }}
 {{- end }}
 
 {{/* The file of worker options. */}}

@@ -62,6 +62,10 @@ class Cluster:
             raise not_found(endpoint.group, endpoint.plural, name)
         return obj
 
+    def has(self, endpoint: Endpoint, namespace: str, name: str) -> bool:
+        """Tell whether an object is stored."""
+        return self.store.get(Key(endpoint.storage, namespace, name)) is not None
+
     def list(
         self,
         endpoint: Endpoint,

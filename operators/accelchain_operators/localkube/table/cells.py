@@ -43,18 +43,17 @@ def duration_text(seconds: int) -> str:
 
 
 def cell(obj: JsonObject, json_path: str, type: str = "string") -> Any:
-    """Return a cell as the API sends it: None where the path finds nothing, an age for a date."""
+    """Return a cell as the API sends it: None where the path finds nothing, an age for a date.
+
+    Of several values the first, as a real server does.
+    """
     found = find(obj, json_path)
     if not found or found[0] is None:
         return None
     value = found[0]
     if type == "date":
         return age_text(value) if isinstance(value, str) else "<unknown>"
-    if type == "string":
-        if len(found) > 1:
-            return ",".join(_plain(item) for item in found)
-        return _plain(value)
-    return value
+    return _plain(value) if type == "string" else value
 
 
 def cell_text(obj: JsonObject, json_path: str, type: str = "string") -> str:

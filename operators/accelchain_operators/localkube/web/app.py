@@ -103,8 +103,8 @@ class ApiApp:
             agent = request.headers.get("User-Agent", "")
             manager = resource_handlers.manager_of(request)
             self._recorder.add(
-                Recorded(info.verb, info.group, info.resource, info.subresource, info.namespace, info.name, agent,
-                         manager, code, user)
+                Recorded(info.verb, info.group, info.resource, info.subresource, info.namespace,
+                         info.name or info.selected, agent, manager, code, user)
             )  # fmt: skip
 
     async def _route(
@@ -126,7 +126,7 @@ class ApiApp:
                 return await serve_log(self._cluster, self._logs, request, info, self.stopping)
             if (info.group, info.resource, info.subresource, info.verb) == ("", "pods", "portforward", "get"):
                 return await serve_port_forward(self._cluster, request, info, user, self.stopping)
-            return await resource_handlers.handle(self._cluster, request, info)
+            return await resource_handlers.handle(self._cluster, request, info, user)
         if info.verb != "get":
             raise method_not_allowed(request.method)
         return self._document(request, info.path.rstrip("/"))

@@ -39,7 +39,8 @@ class Act:
     def of(cls, info: RequestInfo) -> Act:
         """Return the act of a request."""
         resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-        return cls(info.verb, info.group, resource, info.namespace, info.name, "" if info.resource else info.path)
+        name, path = info.name or info.selected, "" if info.resource else info.path
+        return cls(info.verb, info.group, resource, info.namespace, name, path)
 
 
 def check(cluster: Cluster, user: User, info: RequestInfo) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -28,6 +29,8 @@ class RequestInfo:
     resource: str = ""
     name: str = ""
     subresource: str = ""
+    selected: str = ""
+    """The one name that a list's field selector lets through: authorization and records take it for the name."""
 
 
 def request_info(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
@@ -59,4 +62,10 @@ def request_info(method: str, raw_path: str, query: Mapping[str, str]) -> Reques
             verb = "deletecollection"
     elif verb == "get" and flag(query, "watch") and not subresource:
         verb = "watch"
-    return RequestInfo(verb, raw_path, group, version, namespace, resource, name, subresource)
+    selected = "" if name else _selected_name(query.get("fieldSelector", ""))
+    return RequestInfo(verb, raw_path, group, version, namespace, resource, name, subresource, selected)
+
+
+def _selected_name(field_selector: str) -> str:
+    found = (re.fullmatch(r"\s*metadata\.name\s*==?\s*([^\s/]+)\s*", term) for term in field_selector.split(","))
+    return next((match[1] for match in found if match), "")

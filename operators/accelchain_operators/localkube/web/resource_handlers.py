@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from accelchain_operators.localkube.api import deletion, patching, writing
@@ -24,7 +26,8 @@ from accelchain_operators.localkube.resources.builtin import PODS
 from accelchain_operators.localkube.resources.endpoint import Endpoint
 from accelchain_operators.localkube.selectors import predicate
 from accelchain_operators.localkube.table import render
-from accelchain_operators.localkube.web import pod_actions
+from accelchain_operators.localkube.users import User
+from accelchain_operators.localkube.web import authorization, pod_actions
 from accelchain_operators.localkube.web.bodies import answer, read_body, status_success, wanted_form
 from accelchain_operators.localkube.web.request_info import RequestInfo, flag
 from accelchain_operators.localkube.web.watching import Watch, WatchRequest, check
@@ -83,7 +86,7 @@ def _one(request: web.Request, endpoint: Endpoint, obj: JsonObject) -> JsonObjec
     return render.partial(obj) if form == "PartialObjectMetadata" else obj
 
 
-async def handle(cluster: Cluster, request: web.Request, info: RequestInfo) -> web.Response:
+async def handle(cluster: Cluster, request: web.Request, info: RequestInfo, user: User) -> web.Response:
     """Answer a request on a resource, watches and logs aside. Raises StatusError."""
     endpoint = find_endpoint(cluster, info)
     match info.verb:
@@ -102,7 +105,7 @@ async def handle(cluster: Cluster, request: web.Request, info: RequestInfo) -> w
             )  # fmt: skip
             return answer(_one(request, endpoint, obj), warnings=_warned(endpoint, options))
         case "patch":
-            return await _patch(cluster, request, endpoint, info)
+            return await _patch(cluster, request, endpoint, info, user)
         case "delete" if not info.subresource:
             return await _delete(cluster, request, endpoint, info)
         case "deletecollection":
@@ -150,9 +153,15 @@ async def _create(cluster: Cluster, request: web.Request, endpoint: Endpoint, in
     return answer(_one(request, endpoint, obj), 201, warnings=_warned(endpoint, options))
 
 
-async def _patch(cluster: Cluster, request: web.Request, endpoint: Endpoint, info: RequestInfo) -> web.Response:
+async def _patch(
+    cluster: Cluster, request: web.Request, endpoint: Endpoint, info: RequestInfo, user: User
+) -> web.Response:
     options = _write_options(request, info)
     body = await read_body(request)
+    is_apply = request.content_type == patching.APPLY and not info.subresource
+    # As on a real server: an apply that makes the object is allowed to whoever may create it, too.
+    if is_apply and not cluster.has(endpoint, info.namespace, info.name):
+        authorization.check(cluster, user, replace(info, verb="create"))
     obj, created = patching.patch(
         cluster, endpoint, info.namespace, info.name, request.content_type, body, options, subresource=info.subresource
     )

@@ -326,6 +326,7 @@ def warm_pids() -> Callable[[], list[int]]:
 
 @pytest.fixture(autouse=True)
 def no_child_left() -> Iterator[None]:
-    """Every test ends without a child process."""
+    """Every test ends without a child process; servers of the session's other tests may be there."""
+    others = children(os.getpid())
     yield
-    assert children(os.getpid()) == []
+    assert set(children(os.getpid())) <= set(others)

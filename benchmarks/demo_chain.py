@@ -17,7 +17,8 @@ import yaml
 from accelchain.api import ComputeResource, DataFlow, FunctionChain, FunctionType
 from accelchain.chain.resolve import resolve_flow
 from accelchain_operators.node.agent import look
-from accelchain_operators.reconcile.plan_document import build_plan
+from accelchain_operators.reconcile.plan_document import AttemptTerms, build_plan
+from accelchain_operators.reconcile.worker_options import LaptopOptions
 from accelchain_operators.scheduler.inventory import Inventory
 from accelchain_operators.scheduler.place import Request, place
 from accelchain_runtime.registry import find
@@ -92,8 +93,9 @@ def write_plan(clip: Path, folder: Path) -> Path:
     (decision,) = place([Request("default/demo", resolved)], Inventory.of([resource], []))
     if not decision.placement:
         raise SystemExit(f"this machine can't run the demo: {decision.message}")
-    plan = build_plan(flow, resolved, decision.placement, [resource], token="")
+    plan = build_plan(flow, resolved, decision.placement, [resource], LaptopOptions(), AttemptTerms())
     plan["tokenSha256"] = ""  # the status server is open on loopback
+    plan["fenced"] = False  # nobody is there to grant publication
     file = folder / "plan.json"
     file.write_text(json.dumps(plan))
     return file

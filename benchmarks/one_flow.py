@@ -36,14 +36,19 @@ class Moments:
 
 async def send(client: KubeClient, objects: Sequence[dict[str, Any]], deadline: float) -> Moments:
     """Apply the objects, the DataFlow last, and wait until it has succeeded. Raises SystemExit if it does not."""
-    moments, began = Moments(), time.monotonic()
+    began = time.monotonic()
     for obj in objects:
         await client.apply(BY_KIND[obj["apiVersion"], obj["kind"]], obj, field_manager=MANAGER)
-    name = objects[-1]["metadata"]["name"]
+    return await follow(client, objects[-1]["metadata"]["name"], NAMESPACE, began, deadline)
+
+
+async def follow(client: KubeClient, name: str, namespace: str, began: float, deadline: float) -> Moments:
+    """Wait until a DataFlow has succeeded; moments count from ``began``. Raises SystemExit if it does not."""
+    moments = Moments()
     async with asyncio.timeout(deadline):
-        figures = asyncio.create_task(_first_frame(client, name, moments, began))
+        figures = asyncio.create_task(_first_frame(client, name, namespace, moments, began))
         try:
-            await _until_succeeded(client, name)
+            await _until_succeeded(client, name, namespace)
             moments.end = time.monotonic() - began
             await figures
         finally:
@@ -59,9 +64,9 @@ async def remove(client: KubeClient, name: str, deadline: float) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _until_succeeded(client: KubeClient, name: str) -> None:
+async def _until_succeeded(client: KubeClient, name: str, namespace: str) -> None:
     while True:
-        status = (await client.get(DATA_FLOW, name, NAMESPACE)).get("status", {})
+        status = (await client.get(DATA_FLOW, name, namespace)).get("status", {})
         for condition in status.get("conditions", ()):
             if condition["type"] in ("Succeeded", "Failed") and condition["status"] == "True":
                 if condition["type"] == "Failed":
@@ -70,12 +75,12 @@ async def _until_succeeded(client: KubeClient, name: str) -> None:
         await asyncio.sleep(POLL_SECONDS)
 
 
-async def _first_frame(client: KubeClient, name: str, moments: Moments, began: float) -> None:
+async def _first_frame(client: KubeClient, name: str, namespace: str, moments: Moments, began: float) -> None:
     """Read the worker's status stream until it tells of a frame."""
-    while not (workers := (await client.get(DATA_FLOW, name, NAMESPACE)).get("status", {}).get("workers")):
+    while not (workers := (await client.get(DATA_FLOW, name, namespace)).get("status", {}).get("workers")):
         await asyncio.sleep(POLL_SECONDS)
     moments.worker_known = time.monotonic() - began
-    secret = await client.get(SECRET, workers[0]["secret"], NAMESPACE)
+    secret = await client.get(SECRET, workers[0]["secret"], namespace)
     headers = {"Authorization": f"Bearer {base64.b64decode(secret['data']['token']).decode()}"}
     async with aiohttp.ClientSession(headers=headers) as session:
         while not moments.first_frame:

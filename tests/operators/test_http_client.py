@@ -179,7 +179,9 @@ def kubeconfig(path: Path, user: JsonObject, cluster: JsonObject | None = None) 
 def test_a_kubeconfig_gives_server_credentials_and_namespace(tmp_path: Path) -> None:
     data = {"certificate-authority-data": base64.b64encode(b"-----BEGIN").decode()}
     path = kubeconfig(tmp_path / "config", {"token": "t"}, data)
-    assert Connection.from_kubeconfig(path) == Connection("https://k:6443", "t", ca="-----BEGIN", namespace="team")
+    assert Connection.from_kubeconfig(path) == Connection(
+        "https://k:6443", "t", ca="-----BEGIN", namespace="team", user="u"
+    )
 
 
 def test_a_token_file_is_read_again_and_again(tmp_path: Path) -> None:
@@ -193,10 +195,10 @@ def test_a_token_file_is_read_again_and_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no kubeconfig"),
+        ("", "current-context is not set"),
         ("{}", "current-context"),
-        ("current-context: c", "no entry 'c'"),
-        ("a: [", "config:"),
+        ("current-context: c", "there is no context 'c'"),
+        ("a: [", "config, line 1: this is no YAML"),
     ],
 )
 def test_a_broken_kubeconfig_is_named(tmp_path: Path, text: str, message: str) -> None:

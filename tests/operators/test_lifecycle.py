@@ -310,3 +310,16 @@ async def test_a_lost_status_is_found_again_in_the_plan(started: Started, docume
     one.kube.put(kinds.DATA_FLOW, flow)
     await one.settle()
     assert one.plan()["attempt"]["number"] == 2 and one.pod is not None
+
+
+async def test_a_flow_that_is_cancelled_after_it_published_has_succeeded(
+    started: Callable[..., Any], document: Callable[..., JsonObject]
+) -> None:
+    world = await started()
+    world.worker_says(document("Succeeded"))
+    world.change(kinds.DATA_FLOW, "flow", spec={"cancel": True})
+    await world.settle()
+    assert world.condition("Failed")["status"] == "Unknown"
+    world.pod_ends(0, json.dumps(document("Succeeded")))
+    await world.settle()
+    assert world.status["phase"] == "Succeeded"

@@ -111,6 +111,7 @@ async def test_a_pod_of_a_cluster_is_made_as_the_options_say(world: MakeWorld, o
         ("not-ready", 30),
     ]
     assert (spec["priorityClassName"], spec["runtimeClassName"]) == ("high", "gvisor")
+    assert spec["shareProcessNamespace"] is True, "process 1 could not be told to stop while it starts"
     mounts = {m["mountPath"]: m for m in container["volumeMounts"]}
     assert {"/tmp", "/var/cache/accelchain/work", "/data", "/out", "/hugepages"} < mounts.keys()
     assert len({m["name"] for m in container["volumeMounts"]}) == len(container["volumeMounts"])

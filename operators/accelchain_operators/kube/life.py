@@ -91,8 +91,14 @@ class Life:
             leadership = Leadership(leases, self._post.namespace, self._controllers, options, self._meter)
             client.guard = leadership.check
 
+            async def lead(name: str) -> None:
+                # What the last leader wrote may not have come to us yet, and a Pod that we don't know is not one that
+                # is gone: nothing is decided on what a standby happened to have heard.
+                await operators.catch_up(name)
+                await operators.control(name)
+
             async def work(name: str) -> None:
-                await leadership.work(name, operators.control)
+                await leadership.work(name, lead)
 
             await self._work(client, operators, work, leadership.release)
 

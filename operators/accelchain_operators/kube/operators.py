@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 from accelchain_operators.kube import figures, kinds
 from accelchain_operators.kube.applier import Applier
-from accelchain_operators.kube.client import JsonObject, KubeClient, ResourceType
+from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
 from accelchain_operators.kube.controller import Controller
 from accelchain_operators.kube.dispatch import Dispatch
 from accelchain_operators.kube.events import Recorder
@@ -22,7 +23,7 @@ from accelchain_operators.kube.heartbeats import Heartbeats
 from accelchain_operators.kube.lease import boot_time
 from accelchain_operators.kube.meter import Meter
 from accelchain_operators.kube.owners import FlowKey, Owners
-from accelchain_operators.kube.separation import CONTROLLERS, watched
+from accelchain_operators.kube.separation import CONTROLLERS, READS, watched
 from accelchain_operators.kube.store import Store
 from accelchain_operators.kube.streams import Streams
 from accelchain_operators.kube.sync import PERIOD, Sync
@@ -31,6 +32,10 @@ from accelchain_operators.reconcile.actions import Actions
 from accelchain_operators.reconcile.chains import reconcile_chain, reconcile_type
 from accelchain_operators.reconcile.worker_options import WorkerOptions
 
+logger = logging.getLogger(__name__)
+
+CATCH_UP_PAUSE = 1.0
+"""Seconds between two tries to list everything."""
 CHAIN_MANAGER = "accelchain-chain"
 SCHEDULER_MANAGER = "accelchain-scheduler"
 
@@ -137,6 +142,23 @@ class Operators:
             group.create_task(self.sync.run(), name="sync")
             if self._heartbeats is not None:
                 group.create_task(self._heartbeats.run(), name="heartbeats")
+
+    async def catch_up(self, name: str) -> None:
+        """List what a controller reads, until the API answers.
+
+        Raises:
+            ApiError: the API refuses.
+        """
+        while True:
+            try:
+                await self.sync.refresh(*READS[name])
+            except ApiError as error:
+                if not error.transient:
+                    raise
+                logger.warning("%s waits for the API: %s", name, error)
+                await asyncio.sleep(CATCH_UP_PAUSE)
+            else:
+                return
 
     async def control(self, name: str) -> None:
         """Do the work of one of the controllers until cancelled."""

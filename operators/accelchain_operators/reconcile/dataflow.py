@@ -51,9 +51,11 @@ def reconcile(snapshot: FlowSnapshot) -> Actions:
     attempt = current_attempt(snapshot)
     if (done := success(snapshot, attempt)) is not None:
         return done
-    if flow["spec"].get("cancel"):
+    # What is published counts, though its Pod has not ended yet.
+    published = attempt.final is not None and attempt.final.done
+    if flow["spec"].get("cancel") and not published:
         return finish_failure(snapshot, attempt, "Cancelled", "cancelled by spec.cancel")
-    if snapshot.owner_ended:
+    if snapshot.owner_ended and not published:
         return finish_failure(snapshot, attempt, "OwnerEnded", f"cancelled: {snapshot.owner_ended}")
     actions = wait_or_start(snapshot, attempt) if attempt.plan is None else go_on(snapshot, attempt)
     if not snapshot.owner_problem:

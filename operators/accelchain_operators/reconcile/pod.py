@@ -129,6 +129,9 @@ def worker_pod(flow: DataFlow, obj: JsonObject, plan: JsonObject, options: Worke
         spec["containers"][0]["resources"] = resources
     if options.in_image:
         spec["tolerations"] = _tolerations(options)
+        # Else the worker is process 1, which the kernel spares signals that it has no handler for yet: told to stop
+        # while it starts, it would run on for the whole grace period.
+        spec["shareProcessNamespace"] = True
     if options.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret} for secret in options.image_pull_secrets]
     if options.priority_class_name:

@@ -73,15 +73,22 @@ def set_condition(status: JsonObject, type: str, sentence: Sentence, generation:
     conditions.append(condition)
 
 
-def apply_status(flow: JsonObject, status: JsonObject) -> ApplyStatus:
-    """Return the action that writes the status."""
+def apply_status(flow: JsonObject, status: JsonObject, *, exact: bool = False) -> ApplyStatus:
+    """Return the action that writes the status.
+
+    Args:
+        flow: The flow.
+        status: What is written.
+        exact: Only if the flow is still as it was looked at: an attempt ends once, and an end is for good.
+    """
     meta = flow["metadata"]
+    precondition = {"resourceVersion": meta["resourceVersion"]} if exact and "resourceVersion" in meta else {}
     return ApplyStatus(
         {
             "apiVersion": flow["apiVersion"],
             "kind": flow["kind"],
             # With its uid: a new flow of the same name must not be told the end of the old one.
-            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"], **precondition},
             "status": status,
         }
     )

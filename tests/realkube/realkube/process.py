@@ -6,6 +6,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from realkube.errors import ClusterError
 
@@ -17,12 +18,20 @@ def run(
     timeout: float = 60.0,
     check: bool = True,
     environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ClusterError with its message where it is late, or fails and ``check`` is set."""
     argv = list(map(str, command))
     try:
         done = subprocess.run(
-            argv, input=stdin, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+            argv,
+            input=stdin,
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise ClusterError(f"{' '.join(argv)}: no end within {timeout:.0f} s.") from None

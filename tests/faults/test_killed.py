@@ -46,7 +46,7 @@ STAGES: dict[str, Callable[[World], object]] = {
 @pytest.mark.parametrize("stage", STAGES)
 async def test_operators_that_are_killed_go_on_where_they_were(world: World, stage: str) -> None:
     (process,) = await world.only(ALL)
-    world.create("flow")
+    world.create("flow", Script(publishes_in=0.3))
     await world.until(lambda: STAGES[stage](world), what=f"the stage: {stage}")
     await world.operators.kill(process)
     await world.start(ALL)

@@ -12,7 +12,7 @@ import pytest
 from faultkit.trial import Trial
 
 SEEDS = [int(seed) for seed in os.environ.get("ACCELCHAIN_FAULT_SEED", "1 2 3").split()]
-FLOWS = int(os.environ.get("ACCELCHAIN_FAULT_FLOWS", "30"))
+FLOWS = int(os.environ.get("ACCELCHAIN_FAULT_FLOWS", "20"))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

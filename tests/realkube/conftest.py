@@ -39,7 +39,9 @@ OWN_WORKER = "localhost/own-worker:1"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "smoke: the part of the tests on a real cluster that runs everywhere")
-    config.addinivalue_line("markers", "finale(place): runs after all others, since it takes away what they need")
+    config.addinivalue_line(
+        "markers", "finale(place=9): runs after all others: it judges them, or takes away what they need"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(120, func_only=True))
-    items.sort(key=lambda item: next((mark.args[0] for mark in item.iter_markers("finale")), 0))
+    items.sort(key=lambda item: next((mark.args or (9,) for mark in item.iter_markers("finale")), (0,)))
 
 
 @pytest.fixture

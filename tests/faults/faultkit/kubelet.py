@@ -299,6 +299,7 @@ class Kubelets:
             if worker.granted.is_set() and time.monotonic() - worker.granted_at > GRANT_SECONDS:
                 worker.granted.clear()  # it was frozen meanwhile
                 worker.say("Publishing")
+        await worker.rest(worker.script.publishes_in)
         after = self._server.publish(worker, granted=True)
         worker.say("Succeeded", position=after)
         return "succeed", json.dumps(worker.document)

@@ -43,5 +43,7 @@ class Script:
     """From when the worker runs to its end."""
     heeds_deadline: bool = True
     """Whether it notices its plan's deadline by itself."""
+    publishes_in: float = 0.0
+    """Seconds from the grant to when its results can be seen."""
     freezes_at_grant: bool = False
     """Whether its node freezes when the grant to publish is there and not yet read."""

@@ -7,9 +7,12 @@ cd "$(dirname "$0")/.."
 venv=${1:-.venv-helm}
 say() { printf '%s\n' "$*" >&2; }
 
+# pyenv's versions lie beside its program, wherever the home folder is.
+pyenv=${PYENV_ROOT:-$(command -v pyenv | sed 's,/bin/pyenv$,,')}
+
 if ! [ -e "$venv/.ready" ] || [ tools/helm-requirements.txt -nt "$venv/.ready" ]; then
   python=
-  for candidate in "${HELM_PYTHON:-}" python3 python3.14 python3.13 python3.12 "$HOME"/.pyenv/versions/3.1[234]*/bin/python3; do
+  for candidate in "${HELM_PYTHON:-}" python3 python3.14 python3.13 python3.12 "$pyenv"/versions/3.1[234]*/bin/python3; do
     # A shim of pyenv may be found and refuse to run.
     if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then
       python=$candidate

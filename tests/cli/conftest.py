@@ -25,7 +25,7 @@ from accelchain_operators.localkube.users import AUTHENTICATED, User
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Call a command in an empty folder; the test fails where it would start a cluster."""
-    folder = tmp_path / "work"
+    folder = tmp_path / "desk"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -193,7 +193,7 @@ def test_a_server_that_speaks_no_tls(api, call, refused):
             {"inputs": {"video": {"uri": "file:///films/a.mp4"}}},
             "spec.inputs.video.uri: file:///films/a.mp4 is a file of",
         ),
-        ({"inputs": {"video": {"uri": "a.mp4"}}}, "/work/a.mp4 is a file of this machine"),
+        ({"inputs": {"video": {"uri": "a.mp4"}}}, "/desk/a.mp4 is a file of this machine"),
     ],
 )
 def test_files_of_this_machine_mean_nothing_in_a_cluster(api, call, refused, flow, uris, words):

@@ -207,7 +207,7 @@ def test_a_broken_kubeconfig_is_named(tmp_path: Path, text: str, message: str) -
         Connection.from_kubeconfig(tmp_path / "config")
 
 
-def test_a_login_by_a_program_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_login_program_without_a_version_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="exec"):
         Connection.from_kubeconfig(kubeconfig(tmp_path / "config", {"exec": {"command": "login"}}))
 

@@ -17,13 +17,14 @@ from realkube.cluster import Cluster
 from realkube.errors import ClusterError
 
 SERVER = (
-    "mkdir -p /work/www; echo hello >/work/www/index.html; echo started as $(id -u); exec httpd -f -p 8080 -h /work/www"
+    "mkdir -p /scratch/www; echo hello >/scratch/www/index.html; echo started as $(id -u); "
+    "exec httpd -f -p 8080 -h /scratch/www"
 )
 SERVED = "GET / HTTP/1.0\\r\\n\\r\\n"
 
 
 def pod(name: str, script: str, **spec: Any) -> dict[str, Any]:
-    """Make a pod that the restricted profile accepts; it can write to /work."""
+    """Make a pod that the restricted profile accepts; it can write to /scratch."""
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -43,7 +44,7 @@ def pod(name: str, script: str, **spec: Any) -> dict[str, Any]:
                         "readOnlyRootFilesystem": True,
                         "capabilities": {"drop": ["ALL"]},
                     },
-                    "volumeMounts": [{"name": "work", "mountPath": "/work"}],
+                    "volumeMounts": [{"name": "work", "mountPath": "/scratch"}],
                 }
             ],
             **spec,
@@ -84,7 +85,7 @@ def web(cluster: Cluster, namespace: str) -> str:
 
 def test_a_restricted_pod_runs_and_is_seen_from_the_host(cluster: Cluster, web: str) -> None:
     assert cluster.kubectl("-n", web, "logs", "server").stdout == "started as 65532\n"
-    assert output(cluster, web, "server", "cat /work/www/index.html; touch /x 2>&1 || true").splitlines() == [
+    assert output(cluster, web, "server", "cat /scratch/www/index.html; touch /x 2>&1 || true").splitlines() == [
         "hello",
         "touch: /x: Read-only file system",
     ]
@@ -176,7 +177,7 @@ def test_a_pod_uses_the_api_with_its_service_accounts_token(cluster: Cluster, na
 def test_a_pods_volume_is_a_folder_of_the_host(cluster: Cluster, namespace: str) -> None:
     folder = cluster.volume(namespace, "data")
     volume = {"name": "work", "persistentVolumeClaim": {"claimName": "data"}}
-    apply(cluster, namespace, pod("writer", "echo written >/work/file", volumes=[volume]))
+    apply(cluster, namespace, pod("writer", "echo written >/scratch/file", volumes=[volume]))
     cluster.kubectl("-n", namespace, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/writer", "--timeout=60s")
     assert (folder / "file").read_text() == "written\n"
     assert (folder / "file").stat().st_uid == 65532

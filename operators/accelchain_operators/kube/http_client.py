@@ -204,7 +204,7 @@ class HttpClient:
             query["container"] = container
         if tail_lines is not None:
             query["tailLines"] = str(tail_lines)
-        path = f"/api/v1/namespaces/{_segment(namespace)}/pods/{_segment(name)}/log"
+        path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(name)}/log"
         # A worker may be silent for long: only the server ends a log.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
         async with aclosing(self._lines(path, query, timeout)) as lines:
@@ -310,11 +310,11 @@ def _anything() -> None:
 
 def _path(type: ResourceType, namespace: str | None, name: str = "", subresource: str = "") -> str:
     root = f"/apis/{type.api_version}" if "/" in type.api_version else f"/api/{type.api_version}"
-    scope = f"/namespaces/{_segment(namespace)}" if type.namespaced and namespace else ""
-    return "/".join(part for part in (f"{root}{scope}/{type.plural}", _segment(name), subresource) if part)
+    scope = f"/namespaces/{segment(namespace)}" if type.namespaced and namespace else ""
+    return "/".join(part for part in (f"{root}{scope}/{type.plural}", segment(name), subresource) if part)
 
 
-def _segment(name: str) -> str:
+def segment(name: str) -> str:
     """Return a name as one segment of a path: users write names of objects, and ``../`` would lead to others.
 
     Raises:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from types import TracebackType
-from urllib.parse import quote
 
 import aiohttp
 
 from accelchain_operators.kube.client import ApiError
 from accelchain_operators.kube.connection import ConfigError, Connection
+from accelchain_operators.kube.http_client import segment
 from accelchain_operators.kube.user_session import forbidden, open_session, unreachable
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class PortForward:
 
     def __init__(self, connection: Connection, pod: str, namespace: str, port: int) -> None:
         self._connection = connection
-        self._path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward"
+        self._path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/portforward"
         self._what = f"pods/portforward in namespace {namespace}"
         self._port = port
         self._spare: aiohttp.ClientWebSocketResponse | None = None

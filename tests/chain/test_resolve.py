@@ -49,6 +49,22 @@ def test_the_flows_parameters_go_before_the_chains(spec: Json, resolve: Resolve)
     assert resolve(spec).function("detect").parameters == {"threshold": 0.9}
 
 
+def test_text_is_read_as_the_number_or_boolean_that_is_declared(spec: Json, resolve: Resolve) -> None:
+    """Workflow engines hand every value on as text."""
+    spec["parameters"]["threshold"] = "0.5"
+    spec["chain"]["functions"][1]["parameters"] = {"width": "300", "height": " 300 "}
+    flow = resolve(spec)
+    assert flow.function("detect").parameters == {"threshold": 0.5}
+    assert flow.function("resize").parameters == {"width": 300, "height": 300}
+    assert edge(flow, "resize.frames", "detect.frames").bytes_per_frame == 300 * 300 * 3
+
+
+@pytest.mark.parametrize("text", ["8.5", "NaN", "1e999", "[8]", "true", '"8"', "", "eight"])
+def test_text_that_is_no_value_of_the_declared_type_is_refused(spec: Json, problems: Any, text: str) -> None:
+    spec["chain"]["functions"][1]["parameters"]["width"] = text
+    assert [p.path for p in problems(spec)] == ["spec.chain.functions[1].parameters.width"]
+
+
 def test_an_input_whose_only_reader_is_overridden_needs_no_address(spec: Json, resolve: Resolve) -> None:
     del spec["inputs"]
     spec["functionParameters"] = [{"function": "decode", "parameters": {"uri": "http://camera/live"}}]

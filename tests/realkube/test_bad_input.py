@@ -55,7 +55,7 @@ BY_THE_OPERATORS: dict[str, tuple[str, Any, str, str, str]] = {
     # field of the spec, its new value, reason, path, words of the sentence
     "unknown-type": ("chain.functions.1.type", "filter-resise", "UnknownFunction", f"{F}[1].type", "did you mean 'filter-resize'?"),
     "unknown-version": ("chain.functions.1.version", "9.9.9", "UnknownFunction", f"{F}[1].version", "1.0.0"),
-    "text-for-a-number": ("chain.functions.1.parameters.width", "300", "InvalidParameter", f"{F}[1].parameters.width", "leave out the quotes"),
+    "text-for-a-number": ("chain.functions.1.parameters.width", "wide", "InvalidParameter", f"{F}[1].parameters.width", "an integer is wanted"),
     "too-small": ("chain.functions.1.parameters.width", 4, "InvalidParameter", f"{F}[1].parameters.width", "minimum, 16"),
     "no-value": ("chain.functions.1.parameters.width", REMOVE, "InvalidParameter", f"{F}[1].parameters.width", "give it a value"),
     "no-choice": ("chain.functions.1.parameters.filter", "blur", "InvalidParameter", f"{F}[1].parameters.filter", "gaussian"),

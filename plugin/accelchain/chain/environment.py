@@ -14,7 +14,7 @@ from accelchain.api.function_chain import Endpoint
 from accelchain.chain.problems import Problems, choose
 from accelchain.chain.references import MalformedReferenceError, Reference, as_text, parse
 from accelchain.chain.template import Template
-from accelchain.chain.values import UNKNOWN, Value, address_fault, fault
+from accelchain.chain.values import UNKNOWN, Value, address_fault, fault, fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +128,11 @@ def _parameters(template: Template, flow: DataFlowSpec | None, problems: Problem
         if name not in declared:
             problems.add("UnknownParameter", field, f"the chain has no parameter '{name}': {choose(name, declared)}")
             continue
-        message = fault(declared[name], value)
+        fit = fitted(declared[name], value)
+        message = fault(declared[name], fit)
         if message:
             problems.add("InvalidParameter", field, f"{message}.")
-        values[name] = Sourced(UNKNOWN if message else value, field)
+        values[name] = Sourced(UNKNOWN if message else fit, field)
     return values
 
 

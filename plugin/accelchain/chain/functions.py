@@ -14,7 +14,7 @@ from accelchain.chain.catalog import Catalog, check_type
 from accelchain.chain.environment import Environment, Sourced, normal_address
 from accelchain.chain.problems import Problems, choose
 from accelchain.chain.template import Template
-from accelchain.chain.values import UNKNOWN, fault, is_address
+from accelchain.chain.values import UNKNOWN, fault, fitted, is_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +123,13 @@ def _evaluate(
             )
             continue
         sourced = environment.evaluate(value, field)
-        if sourced.value is not UNKNOWN and (message := fault(declared[name], sourced.value)):
-            user = "" if sourced.origin == field else f" (parameter '{name}' of function '{function.name}')"
-            problems.add("InvalidParameter", sourced.origin, f"{message}{user}.")
-            sourced = Sourced(UNKNOWN, sourced.origin)
+        if sourced.value is not UNKNOWN:
+            fit = fitted(declared[name], sourced.value)
+            message = fault(declared[name], fit)
+            if message:
+                user = "" if sourced.origin == field else f" (parameter '{name}' of function '{function.name}')"
+                problems.add("InvalidParameter", sourced.origin, f"{message}{user}.")
+            sourced = Sourced(UNKNOWN if message else fit, sourced.origin)
         values[name] = sourced
     for name, declaration in declared.items():
         if declaration.required and name not in given:

@@ -28,8 +28,20 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ARTICLE = {"string": "a string", "integer": "an integer", "number": "a number", "boolean": "a boolean"}
 
 
+def fitted(declaration: ParameterDeclaration, value: Scalar) -> Scalar:
+    """Return a given value in the declared type: text that reads as JSON of it is that number or boolean.
+
+    Workflow engines hand every value on as text: ``"0.4"`` is meant as 0.4 where a number is declared.
+    """
+    if isinstance(value, str) and declaration.type != "string":
+        parsed = _parsed(value)
+        if parsed is not None and _fits(declaration.type, parsed):
+            return parsed
+    return value
+
+
 def fault(declaration: ParameterDeclaration, value: Scalar) -> str | None:
-    """Return what is wrong with a value, None where it fits."""
+    """Return what is wrong with a value, None where it fits. Text is no number: see ``fitted``."""
     if type_fault := _type_fault(declaration.type, value):
         return type_fault
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -92,13 +104,14 @@ def check_declarations(declarations: Sequence[ParameterDeclaration], path: str, 
 
 
 def _type_fault(wanted: str, value: Scalar) -> str | None:
-    given = _type_of(value)
-    if given == wanted or (wanted == "number" and given == "integer"):
+    if _fits(wanted, value):
         if isinstance(value, float) and not math.isfinite(value):
             return f"{value} is no finite number"
         return None
+    given = _type_of(value)
     hint = "; put it in quotes" if wanted == "string" else ""
-    hint = "; leave out the quotes" if given == "string" and wanted != "string" and _reads_as(wanted, value) else hint
+    if isinstance(value, str) and (parsed := _parsed(value)) is not None and _fits(wanted, parsed):
+        hint = "; leave out the quotes"
     return f"{_shown(value)} is {_ARTICLE[given]}, {_ARTICLE[wanted]} is wanted{hint}"
 
 
@@ -110,13 +123,23 @@ def _type_of(value: Scalar) -> str:
     return "number" if isinstance(value, float) else "string"
 
 
-def _reads_as(wanted: str, value: Scalar) -> bool:
-    """Tell whether a string holds a JSON value of the wanted type."""
+def _fits(wanted: str, value: Scalar) -> bool:
+    given = _type_of(value)
+    return given == wanted or (wanted == "number" and given == "integer")
+
+
+def _parsed(text: str) -> bool | int | float | None:
+    """Return the number or boolean that a text reads as in JSON; None: something else."""
     try:
-        parsed = json.loads(str(value))
-    except ValueError:
-        return False
-    return isinstance(parsed, bool | int | float | str) and _type_of(parsed) == wanted
+        parsed = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, bool | int | float) and math.isfinite(parsed) else None
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and Infinity, which are no JSON."""
+    raise ValueError(constant)
 
 
 def _number(value: float) -> str:

@@ -12,7 +12,7 @@ import pytest
 from accelchain_operators.kube import owners
 from accelchain_operators.kube.client import ApiError, JsonObject, ResourceType, WatchEvent
 from accelchain_operators.kube.owners import Owners
-from accelchain_operators.reconcile.owner import how_it_ended, owners_of
+from accelchain_operators.reconcile.owner import how_it_ended, look, owners_of
 
 KEY = ("team", "flow")
 WORKFLOW = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "demo", "uid": "u"}
@@ -102,8 +102,9 @@ async def until(condition: Callable[[], bool]) -> None:
     ],
 )
 def test_how_an_owner_ended(reference: JsonObject, live: JsonObject | None, how: str) -> None:
-    (one,) = owners_of(flow(reference))
-    found = how_it_ended(one, live)
+    made = flow(reference)
+    (one,) = owners_of(made)
+    found = how_it_ended(one, look(one, live), made)
     assert how in found and bool(how) == bool(found)
 
 

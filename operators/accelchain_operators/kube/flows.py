@@ -230,13 +230,22 @@ class Flows:
         return base64.b64decode((secret.get("data") or {}).get("token", "")).decode()
 
     async def _missing_secrets(self, flow: JsonObject) -> frozenset[str]:
-        """Return the Secrets that the flow names and that do not exist; one that we may not read counts as there."""
+        """Return the Secrets, and ``secret/key``, that the flow names and that don't exist.
+
+        What we may not read counts as there.
+        """
         try:
             grants = secret_grants(parse(DataFlow, flow).spec)
         except ValidationError:
             return frozenset()  # it is refused
         namespace = flow["metadata"]["namespace"]
-        return frozenset([grant.secret for grant in grants if await self._secret(grant.secret, namespace) is None])
+        found = {name: await self._secret(name, namespace) for name in {grant.secret for grant in grants}}
+        missing = {name for name, secret in found.items() if secret is None}
+        for grant in grants:
+            keys = (found[grant.secret] or {}).get("data")
+            if grant.key and keys is not None and grant.key not in keys:
+                missing.add(grant.lack)
+        return frozenset(missing)
 
     async def _secret(self, name: str, namespace: str) -> JsonObject | None:
         """Return a Secret; None: there is none. One that we may not read is empty."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from accelchain.api import DataFlow
+from accelchain.argo.core.identity import WORKFLOW_LABEL
 from accelchain_operators.reconcile.actions import JsonObject, WorkerWatch
 from accelchain_operators.reconcile.mounts import READABLE_BY_GROUP, flow_mounts
 from accelchain_operators.reconcile.names import child_metadata, worker_name
@@ -139,6 +140,10 @@ def worker_pod(flow: DataFlow, obj: JsonObject, plan: JsonObject, options: Worke
     if options.runtime_class_name:
         spec["runtimeClassName"] = options.runtime_class_name
     metadata = child_metadata(obj, name, "worker", attempt=attempt)
+    # ``argo logs`` finds Pods by it. Argo's controller looks only at Pods that say completed=false too
+    # (argoproj/argo-workflows v4.1.2 and v3.7.18, pod/controller.go:newWorkflowPodWatch), so it lets this one be.
+    if workflow := (obj["metadata"].get("labels") or {}).get(WORKFLOW_LABEL):
+        metadata["labels"][WORKFLOW_LABEL] = workflow
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 

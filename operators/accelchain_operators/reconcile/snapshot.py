@@ -50,6 +50,6 @@ class FlowSnapshot:
     owner_problem: str = ""
     """Why the owner can't be watched, until that was told."""
     missing_secrets: frozenset[str] = frozenset()
-    """Secrets that the flow names and that do not exist."""
+    """Secrets that the flow names and that do not exist, and ``secret/key`` where one lacks a key."""
     conflict: str = ""
     """Why the last attempt to create something of this flow found the name taken."""

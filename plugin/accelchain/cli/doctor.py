@@ -13,7 +13,10 @@ from pathlib import Path
 
 import click
 
+from accelchain.cli.argo_diagnosis import ArgoState, diagnose
+from accelchain.cli.connect import Target, run_in
 from accelchain.cli.devices import inventory
+from accelchain.cli.doctor_argo import look
 from accelchain.cli.errors import FAILED, SUCCEEDED, RunFailed
 from accelchain.cli.installed import function_types
 from accelchain.cli.terminal import out
@@ -70,8 +73,18 @@ CHECKS: tuple[Callable[[], str], ...] = (_python, _modules, _functions, _devices
 
 
 @click.command()
-def doctor() -> None:
-    """Check that this machine can run flows; exit 1 where something is missing."""
+@click.option("--kubeconfig", type=click.Path(), help="Kubeconfig of a cluster: look at its Argo, not at this machine.")
+@click.option("--context", help="Context of the kubeconfig: look at its Argo, not at this machine.")
+@click.option("-n", "--namespace", help="Namespace that workflows run in; the context's where absent.")
+@click.option("--service-account", default="default", show_default=True, help="ServiceAccount of the workflows.")
+def doctor(kubeconfig: str | None, context: str | None, namespace: str | None, service_account: str) -> None:
+    """Check that this machine can run flows, or a cluster's Argo our steps; exit 1 where something is missing."""
+    of_cluster = bool(kubeconfig or context)
+    code = _check_argo(Target.find(kubeconfig, context, namespace), service_account) if of_cluster else _check_machine()
+    click.get_current_context().exit(code)
+
+
+def _check_machine() -> int:
     code = SUCCEEDED
     for check in CHECKS:
         try:
@@ -82,4 +95,16 @@ def doctor() -> None:
         except OSError as error:
             out(f"FAIL  {error}")
             code = FAILED
-    click.get_current_context().exit(code)
+    return code
+
+
+def _check_argo(target: Target, service_account: str) -> int:
+    verdicts = list(diagnose(run_in(target, _look(target, service_account))))
+    for verdict in verdicts:
+        out(f"{verdict.level:<4}  {verdict.text}")
+    return FAILED if any(verdict.level == "FAIL" for verdict in verdicts) else SUCCEEDED
+
+
+async def _look(target: Target, service_account: str) -> ArgoState:
+    async with target.connected() as client:
+        return await look(client, target.namespace, service_account)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Argo needs in a namespace for our steps, as Kubernetes objects. Pure."""
+
+from __future__ import annotations
+
+from accelchain.argo.install.objects import (
+    DEFAULT_IMAGE,
+    PLUGIN_CONFIG,
+    PLUGIN_TOKEN,
+    WORKFLOW_ROLE,
+    Wanted,
+    objects,
+    token_secret,
+)
+from accelchain.argo.install.rights import PLUGIN_RULES, WORKFLOW_RULES, Rule
+
+__all__ = [
+    "DEFAULT_IMAGE",
+    "PLUGIN_CONFIG",
+    "PLUGIN_RULES",
+    "PLUGIN_TOKEN",
+    "WORKFLOW_ROLE",
+    "WORKFLOW_RULES",
+    "Rule",
+    "Wanted",
+    "objects",
+    "token_secret",
+]

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong in a chain is said in Python: function, port, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hera.workflows import DAG, Container, Parameter, S3Artifact, Steps, Workflow
+from hera.workflows.models import Toleration
+
+from accelchain.hera import Chain, CompositionError, DataFlowTemplate, Frames, PlacementRule, accelerated
+from accelchain.hera.functions import (
+    decode_video,
+    detect_person,
+    encode_video,
+    filter_resize,
+    write_detections,
+)
+
+untyped: Any = write_detections
+resize: Any = filter_resize
+
+
+def refused(compose: Callable[[Chain], Any], *parts: str, **fields: Any) -> None:
+    with pytest.raises(CompositionError) as caught, Chain("c", **fields) as chain:
+        compose(chain)
+    message = str(caught.value)
+    assert all(part in message for part in parts), message
+
+
+def test_a_port_of_another_type() -> None:
+    def compose(chain: Chain) -> None:
+        untyped(decode_video(chain.input("video")), uri=chain.output("found"))
+
+    refused(compose, "function 'write-detections', input 'detections'", "'decode-video.frames' carries frames", "put a")
+
+
+def test_a_shape_that_does_not_fit_is_found_when_the_block_ends() -> None:
+    def compose(chain: Chain) -> None:
+        found = detect_person(filter_resize(decode_video(chain.input("video")), width=300, height=200))
+        write_detections(found, uri=chain.output("found"))
+
+    refused(compose, "'filter-resize.frames' does not fit 'detect-person.frames'", "[200, 300, 3]")
+
+
+def test_a_shape_that_argo_fills_in_is_taken_to_fit() -> None:
+    with Chain("c") as chain:
+        width = chain.parameter("width", default=300)
+        found = detect_person(filter_resize(decode_video(chain.input("video")), width=width, height=300))
+        write_detections(found, uri=chain.output("found"))
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ({"width": 8, "height": 64}, ("function 'filter-resize', parameter 'width'", "below the minimum, 16")),
+        ({"width": "wide", "height": 64}, ("parameter 'width'", '"wide" is a string, an integer is wanted')),
+        ({"width": [3], "height": 64}, ("parameter 'width'", "list is neither int")),
+        ({"width": 64, "height": 64, "filter": "blur"}, ("parameter 'filter'", '"blur" is none of')),
+    ],
+)
+def test_a_parameter_that_does_not_fit(given: dict[str, Any], parts: tuple[str, ...]) -> None:
+    def compose(chain: Chain) -> None:
+        encode_video(resize(decode_video(chain.input("video")), **given), uri=chain.output("small"))
+
+    refused(compose, *parts)
+
+
+def test_a_parameter_of_heras_that_stands_for_nothing() -> None:
+    refused(
+        lambda chain: resize(decode_video(chain.input("video")), width=Parameter(name="width"), height=64),
+        "Hera's parameter 'width' has no value: use what chain.parameter('width', …)",
+    )
+
+
+@pytest.mark.parametrize("value", [None, "frames", np.zeros((1, 4, 4, 3), np.uint8)])
+def test_an_input_that_is_no_port(value: Any) -> None:
+    refused(lambda chain: resize(value, 64, 64), "input 'frames'", "give what another accelerated function")
+
+
+def test_a_port_as_a_parameter() -> None:
+    def compose(chain: Chain) -> None:
+        frames = decode_video(chain.input("video"))
+        resize(frames, width=frames, height=4)
+
+    refused(compose, "parameter 'width'", "'decode-video.frames' is a port")
+
+
+def test_a_port_of_another_chain() -> None:
+    with Chain("other") as other:
+        frames = decode_video(other.input("video"))
+    refused(lambda chain: filter_resize(frames, 64, 64), "a port of chain 'other'", "chains hand over artifacts")
+
+
+def test_a_port_outside_of_its_chain() -> None:
+    with Chain("c") as chain:
+        frames = decode_video(chain.input("video"))
+    with pytest.raises(CompositionError, match="outside of that chain: move the call into its `with` block"):
+        filter_resize(frames, 64, 64)
+
+
+def test_values_are_not_computed_with_under_a_chain() -> None:
+    refused(lambda chain: np.asarray(decode_video(chain.input("video"))), "holds no values here")
+
+
+def test_names_that_are_taken() -> None:
+    def functions(chain: Chain) -> None:
+        frames = decode_video(chain.input("video"))
+        for _ in range(2):
+            filter_resize.options(name="small")(frames, 64, 64)
+
+    refused(functions, "has a function 'small' already")
+    refused(lambda chain: [chain.input("video") for _ in range(2)], "has an input 'video' already")
+    refused(lambda chain: [chain.parameter("p", int) for _ in range(2)], "has a parameter 'p' already")
+    refused(lambda chain: [chain.result("frames") for _ in range(2)], "has a result 'frames' already")
+
+
+def test_endpoints() -> None:
+    refused(lambda chain: None, "chain 'c' has no functions")
+
+    def unused(chain: Chain) -> None:
+        decode_video(chain.input("video"))
+        chain.output("small")
+
+    refused(unused, "output 'small' is used by no function", "uri=chain.output('small')")
+    place = S3Artifact(key="k")
+    refused(lambda c: c.input("video", uri="s3://b/k", artifact=place), "give uri or artifact, not both")
+    refused(lambda c: c.input("video", credentials="key"), "credentials belong to a uri")
+
+
+def test_placement_and_load() -> None:
+    def compose(chain: Chain) -> None:
+        encode_video(decode_video(chain.input("video")), uri=chain.output("small"))
+
+    refused(
+        compose, "placement.rules[0].function", "no function 'decode'", placement=[PlacementRule(function="decode")]
+    )
+    refused(
+        lambda chain: decode_video.options(implementations=["gpu"])(chain.input("video")),
+        "placement.rules[0].implementations[0]",
+        "'gpu'",
+    )
+    with Chain("c") as chain:
+        encode_video.options(rate=3)(decode_video(chain.input("video")), uri=chain.output("small"))
+    with pytest.raises(CompositionError, match="'encode-video' has a rate and the chain has none"):
+        chain._build_template()
+
+
+def test_a_result_that_no_function_gives(shrink: Callable[..., Chain]) -> None:
+    chain = shrink()
+    chain.result("size", "encode.bytes")
+    with pytest.raises(CompositionError, match=r"results\.size: the chain has no output 'encode\.bytes'.*encode-video"):
+        chain._build_template()
+
+
+def test_artifacts_of_a_step_that_ends_before_they_are_there(shrink: Callable[..., Chain]) -> None:
+    with pytest.raises(CompositionError, match="has no artifacts yet"):
+        shrink(mode="Stream", complete_when="Running")._build_template()
+
+
+def test_a_chain_holds_functions_only(shrink: Callable[..., Chain]) -> None:
+    refused(lambda chain: Container(name="x", image="y"), "move Container 'x' out of its `with` block")
+    refused(lambda chain: Chain("inner"), "chain 'inner' lies in chain 'c'")
+    inner = shrink()
+    refused(lambda chain: inner(), "'shrink' is a template")
+
+
+def test_fields_that_have_no_effect(shrink: Callable[..., Chain]) -> None:
+    chain = shrink(tolerations=[Toleration(key="gpu")])
+    with pytest.raises(CompositionError, match=r"'shrink': tolerations is for steps that are pods.*placement rules"):
+        chain._build_template()
+
+
+@pytest.mark.parametrize("context", [DAG, Steps])
+def test_a_single_function_is_no_step(context: Any) -> None:
+    with (
+        Workflow(generate_name="w-"),
+        context(name="main"),
+        pytest.raises(CompositionError, match=r"hand over files, not frames: call it in `with Chain"),
+    ):
+        decode_video("s3://videos/a.mp4")
+
+
+def test_a_chain_is_called_in_a_dag_or_in_steps(shrink: Callable[..., Chain]) -> None:
+    with pytest.raises(CompositionError, match="call it in a `with DAG"):
+        shrink()()
+    with Workflow(generate_name="w-"), pytest.raises(CompositionError, match="call it in a `with DAG"):
+        shrink()()
+
+
+def test_two_different_chains_of_one_name(shrink: Callable[..., Chain]) -> None:
+    with Workflow(generate_name="w-"), DAG(name="main"):
+        shrink()(name="a")
+        shrink()(name="b")  # the same once more
+        with pytest.raises(CompositionError, match="another template 'shrink'"):
+            shrink(rate=3)(name="c")
+
+
+def test_artifacts_have_no_way_into_a_resource_template(shrink: Callable[..., Chain]) -> None:
+    with pytest.raises(CompositionError, match=r"template 'shrink': inputs\.artifacts"):
+        shrink(emit="resource")._build_template()
+
+
+def annotated_wrongly() -> list[tuple[Any, str]]:
+    def nothing(frames) -> Frames: ...  # type: ignore[no-untyped-def,empty-body]
+    def returns(frames: Frames): ...  # type: ignore[no-untyped-def]
+    def lists(frames: Frames, sizes: list[int]) -> Frames: ...  # type: ignore[empty-body]
+    def number(frames: Frames) -> int: ...  # type: ignore[empty-body]
+    def same(frames: Frames) -> tuple[Frames, Frames]: ...  # type: ignore[empty-body]
+    def many(*frames: Frames) -> Frames: ...  # type: ignore[empty-body]
+
+    return [
+        (nothing, "'nothing', argument 'frames': annotate it"),
+        (returns, "'returns': annotate what it returns"),
+        (lists, "'lists', argument 'sizes': list"),
+        (number, "'number' returns int"),
+        (same, r"'same' returns 2 ports.*outputs="),
+        (many, r"\*frames names no port"),
+    ]
+
+
+@pytest.mark.parametrize(("function", "message"), annotated_wrongly())
+def test_signatures_that_tell_too_little(function: Any, message: str) -> None:
+    with pytest.raises(CompositionError, match=message):
+        accelerated("x")(function)
+
+
+def test_a_signature_that_is_not_the_manifests() -> None:
+    @accelerated("filter-resize")
+    def other(pictures: Frames, width: int, height: int, blur: bool = False) -> Frames:
+        raise NotImplementedError
+
+    refused(lambda chain: other(decode_video(chain.input("v")), 64, 64), "has no input 'pictures'", "frames")
+
+    @accelerated("filter-resize")
+    def wrong(frames: Frames, width: int, height: int, fliter: str = "none") -> Frames:
+        raise NotImplementedError
+
+    refused(
+        lambda chain: wrong(decode_video(chain.input("v")), 64, 64), "no parameter 'fliter'", "did you mean 'filter'"
+    )
+
+
+def test_names_of_the_template(shrink: Callable[..., Chain]) -> None:
+    with pytest.raises(CompositionError, match=r"'shrink': inputs\.parameters has 'width' twice"):
+        shrink(inputs=[Parameter(name="width")])._build_template()
+    with pytest.raises(CompositionError, match=r"uses \{\{inputs\.parameters\.viedo\}\}.*did you mean 'video'"):
+        DataFlowTemplate(
+            "t",
+            inputs=[Parameter(name="video")],
+            dataflow={"chainRef": {"name": "c"}, "inputs": {"v": {"uri": "s3://b/{{inputs.parameters.viedo}}"}}},
+        )._build_template()
+
+
+def test_a_spec_that_is_wrong() -> None:
+    with pytest.raises(CompositionError, match=r"template 't': plugin\.accelchain\.dataflow\.moed"):
+        DataFlowTemplate("t", dataflow={"chainRef": {"name": "c"}, "moed": "Batch"})._build_template()
+    with pytest.raises(CompositionError, match="give dataflow"):
+        DataFlowTemplate("t")._build_template()
+    with pytest.raises(CompositionError, match=r"owner.*(complete_when|completeWhen)"):
+        DataFlowTemplate("t", dataflow={"chainRef": {"name": "c"}}, owner="None")._build_template()

@@ -55,6 +55,8 @@ class ArgoState:
     """Whether a Secret is there, by name."""
     lacking: Mapping[str, Sequence[Rule] | None]
     """Rights that a ServiceAccount has not, by its name."""
+    controller_lacks: Sequence[Rule] | None
+    """Rights that the controller's ServiceAccount has not where workflows run."""
     agents: Sequence[JsonObject] | None
     """Pods of Argo's agents."""
     operators: Sequence[JsonObject] | None
@@ -74,6 +76,7 @@ def diagnose(state: ArgoState) -> Iterator[Verdict]:
         yield from _controller(state.controllers or ())
         plugins, agentless = _takes_plugins(controller), _is_agentless(state.config)
         yield from _requeue(controller)
+        yield from _controller_rights(state, controller)
     operator = any(_ready(deployment) for deployment in state.operators or ())
     yield from _routes(state, plugins, agentless, operator)
     if not agentless:
@@ -113,6 +116,20 @@ def _requeue(controller: JsonObject) -> Iterator[Verdict]:
         )
     else:
         yield Verdict("ok", f"{_REQUEUE} is {text}: Argo itself takes some {2 * seconds:g} s for a step")
+
+
+def _controller_rights(state: ArgoState, controller: JsonObject) -> Iterator[Verdict]:
+    account = "/".join(controller_account(controller))
+    if state.controller_lacks is None:
+        yield Verdict("WARN", f"Argo: you may not ask for the rights of its ServiceAccount {account}.")
+    elif state.controller_lacks:
+        lacks = "; ".join(map(str, state.controller_lacks))
+        yield Verdict(
+            "FAIL",
+            f"Argo: its ServiceAccount {account} may not {lacks} in namespace {state.namespace}: steps that have ended "
+            "stay in the TaskSet, the Workflow is written again and again, and argo retry fails at once: "
+            f"accelchain argo install -n {state.namespace} --controller-account {account} | kubectl apply -f -",
+        )
 
 
 def _routes(state: ArgoState, plugins: bool | None, agentless: bool | None, operator: bool) -> Iterator[Verdict]:
@@ -243,6 +260,12 @@ def config_name(controller: JsonObject) -> str:
         if argument == "--configmap" and i + 1 < len(arguments):
             return arguments[i + 1]
     return "workflow-controller-configmap"
+
+
+def controller_account(controller: JsonObject) -> tuple[str, str]:
+    """Return namespace and name of the ServiceAccount that a controller runs as."""
+    name = controller["spec"]["template"]["spec"].get("serviceAccountName") or "default"
+    return controller["metadata"]["namespace"], name
 
 
 def _runs_controller(container: JsonObject) -> bool:

@@ -6,8 +6,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final, TypeVar
 
-from accelchain.argo.install import PLUGIN_CONFIG, PLUGIN_RULES, PLUGIN_TOKEN, WORKFLOW_RULES, Rule, token_secret
-from accelchain.cli.argo_diagnosis import ArgoState, config_name, is_controller
+from accelchain.argo.install import (
+    CONTROLLER_RULES,
+    PLUGIN_CONFIG,
+    PLUGIN_RULES,
+    PLUGIN_TOKEN,
+    WORKFLOW_RULES,
+    Rule,
+    token_secret,
+)
+from accelchain.cli.argo_diagnosis import ArgoState, config_name, controller_account, is_controller
 from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
 from accelchain_operators.kube.kinds import CONFIG_MAP, POD, SECRET
 
@@ -41,6 +49,8 @@ async def look(client: KubeClient, namespace: str, account: str) -> ArgoState:
         places.add(argo)
         found = await _allowed(_find(client, CONFIG_MAP, config_name(controllers[0]), argo))
         config = None if found is None else (found[0].get("data") or {}) if found else {}
+    of, name = controller_account(controllers[0]) if controllers else ("", "")
+    controller_lacks = await _allowed(_lacking(client, namespace, name, CONTROLLER_RULES, of)) if name else ()
     return ArgoState(
         namespace=namespace,
         account=account,
@@ -55,6 +65,7 @@ async def look(client: KubeClient, namespace: str, account: str) -> ArgoState:
             account: await _allowed(_lacking(client, namespace, account, WORKFLOW_RULES)),
             PLUGIN_CONFIG: await _allowed(_lacking(client, namespace, PLUGIN_CONFIG, PLUGIN_RULES)),
         },
+        controller_lacks=controller_lacks,
         agents=await _allowed(_list(client, POD, namespace, _AGENTS)),
         operators=operators,
     )
@@ -94,24 +105,26 @@ async def _is_there(client: KubeClient, kind: ResourceType, name: str, namespace
     return None if found is None else bool(found)
 
 
-async def _lacking(client: KubeClient, namespace: str, account: str, rules: Sequence[Rule]) -> list[Rule]:
-    """Return the rights that a ServiceAccount has not."""
+async def _lacking(client: KubeClient, namespace: str, account: str, rules: Sequence[Rule], of: str = "") -> list[Rule]:
+    """Return the rights that a ServiceAccount (of the namespace, or of another one) has not in a namespace."""
     lacking = []
     for rule in rules:
-        verbs = tuple([verb for verb in rule.verbs if not await _may(client, namespace, account, rule, verb)])
+        verbs = tuple(
+            [verb for verb in rule.verbs if not await _may(client, namespace, account, rule, verb, of or namespace)]
+        )
         if verbs:
             lacking.append(Rule(rule.group, rule.resource, verbs))
     return lacking
 
 
-async def _may(client: KubeClient, namespace: str, account: str, rule: Rule, verb: str) -> bool:
+async def _may(client: KubeClient, namespace: str, account: str, rule: Rule, verb: str, of: str) -> bool:
     resource, _, subresource = rule.resource.partition("/")
     attributes: dict[str, Any] = {"namespace": namespace, "group": rule.group, "resource": resource, "verb": verb}
     if subresource:
         attributes["subresource"] = subresource
-    groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{of}", "system:authenticated"]
     spec = {
-        "user": f"system:serviceaccount:{namespace}:{account}",
+        "user": f"system:serviceaccount:{of}:{account}",
         "groups": groups,
         "resourceAttributes": attributes,
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from accelchain.argo.install import PLUGIN_RULES, WORKFLOW_RULES, Rule, Wanted, objects
+from accelchain.argo.install import CONTROLLER_RULES, PLUGIN_RULES, WORKFLOW_RULES, Rule, Wanted, objects
 from accelchain.cli.argo_diagnosis import Verdict, diagnose
 from accelchain.cli.doctor_argo import look
 from accelchain_operators.kube.client import ApiError, ResourceType
@@ -17,6 +17,7 @@ from accelchain_operators.kube.client import ApiError, ResourceType
 JsonObject = dict[str, Any]
 
 RIGHTS = {
+    "argo:default": {(r.group, r.resource, v) for r in CONTROLLER_RULES for v in r.verbs},
     "runner": {(r.group, r.resource, v) for r in WORKFLOW_RULES for v in r.verbs},
     "accelchain-executor-plugin": {(r.group, r.resource, v) for r in PLUGIN_RULES for v in r.verbs},
 }
@@ -84,7 +85,7 @@ class Cluster:
         spec = obj["spec"]
         asked = spec["resourceAttributes"]
         resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))
-        who = spec["user"].rpartition(":")[2]
+        who = spec["user"].removeprefix("system:serviceaccount:").removeprefix("team:")
         return {"status": {"allowed": (asked["group"], resource, asked["verb"]) in self._rights.get(who, set())}}
 
     def _check(self, type: ResourceType) -> None:
@@ -155,6 +156,13 @@ async def test_missing_rights_are_told_one_by_one() -> None:
     (text,) = failures(await seen(Cluster([GOOD, config(), *INSTALLED], rights)))
     assert str(Rule("argoproj.io", "workflowtasksets/status", ("patch",))) in text
     assert "--service-account runner" in text
+
+
+async def test_a_controller_that_may_not_clean_up_is_told() -> None:
+    rights = {**RIGHTS, "argo:default": set()}
+    (text,) = failures(await seen(Cluster([GOOD, config(), *INSTALLED], rights)))
+    assert "argo retry fails at once" in text
+    assert "accelchain argo install -n team --controller-account argo/default" in text
 
 
 async def test_a_plugin_in_argos_own_namespace_is_a_trap() -> None:

@@ -89,13 +89,23 @@ def test_a_service_account_gets_what_the_agent_calls() -> None:
 
 def test_without_the_plugin_there_is_the_service_accounts_part_alone() -> None:
     made = written("-n", "team-a", "--service-account", "runner", "--without-plugin")
-    assert [obj["kind"] for obj in made] == ["Role", "RoleBinding", "Secret"]
+    assert [obj["kind"] for obj in made] == ["Role", "RoleBinding", "Role", "RoleBinding", "Secret"]
+
+
+def test_argos_controller_may_take_ended_steps_out_of_the_task_set() -> None:
+    made = written("-n", "team-a", "--without-plugin", "--controller-account", "flows/argo-controller")
+    (role, binding) = made
+    assert role["rules"] == [
+        {"apiGroups": ["argoproj.io"], "resources": ["workflowtasksets/status"], "verbs": ["patch"]}
+    ]
+    assert binding["metadata"]["namespace"] == "team-a"
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "argo-controller", "namespace": "flows"}]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--without-plugin"], "--service-account"),
+        (["--controller-account", "argo"], "namespace/name"),
         (["-n", "Team_A"], "Team_A"),
         (["--service-account", "no such/name"], "no such/name"),
         (["--image", ""], "--image"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from accelchain.argo.install.objects import (
+    DEFAULT_CONTROLLER,
     DEFAULT_IMAGE,
     PLUGIN_CONFIG,
     PLUGIN_TOKEN,
@@ -12,9 +13,11 @@ from accelchain.argo.install.objects import (
     objects,
     token_secret,
 )
-from accelchain.argo.install.rights import PLUGIN_RULES, WORKFLOW_RULES, Rule
+from accelchain.argo.install.rights import CONTROLLER_RULES, PLUGIN_RULES, WORKFLOW_RULES, Rule
 
 __all__ = [
+    "CONTROLLER_RULES",
+    "DEFAULT_CONTROLLER",
     "DEFAULT_IMAGE",
     "PLUGIN_CONFIG",
     "PLUGIN_RULES",

@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from accelchain.argo.core.body import KEY
-from accelchain.argo.install.rights import PLUGIN_RULES, WORKFLOW_RULES, Rule
+from accelchain.argo.install.rights import CONTROLLER_RULES, PLUGIN_RULES, WORKFLOW_RULES, Rule
 
 JsonObject = dict[str, Any]
 
@@ -19,6 +19,9 @@ PLUGIN_CONFIG: Final = f"{KEY}-executor-plugin"
 """Name of the ConfigMap, and of the ServiceAccount that Argo looks for: ``<plugin>-executor-plugin``."""
 PLUGIN_TOKEN: Final = f"{PLUGIN_CONFIG}.service-account-token"
 WORKFLOW_ROLE: Final = "accelchain-workflow"
+CONTROLLER_ROLE: Final = "accelchain-argo-controller"
+DEFAULT_CONTROLLER: Final = "argo/argo"
+"""Namespace and name of the controller's ServiceAccount, as Argo's manifests have it."""
 DEFAULT_IMAGE: Final = "localhost/accelchain-operator:dev"
 """The chart's default; ``make images`` builds it."""
 
@@ -33,12 +36,16 @@ class Wanted:
     service_account: str = ""
     """A workflow's ServiceAccount that gets its rights and its token; empty for none."""
     plugin: bool = True
-    """False: nothing but the ServiceAccount's part, for the task-set operator and for resource templates."""
+    """False: without the plugin, for the task-set operator and for resource templates."""
+    controller: str = DEFAULT_CONTROLLER
+    """``namespace/name`` of the ServiceAccount of Argo's controller, which gets a right that its own roles lack."""
 
 
 def objects(wanted: Wanted) -> list[JsonObject]:
     """Return the objects, in the order in which they are applied."""
     made = _plugin(wanted) if wanted.plugin else []
+    namespace, _, account = wanted.controller.partition("/")
+    made += _rights(CONTROLLER_ROLE, CONTROLLER_ROLE, account, CONTROLLER_RULES, wanted, namespace)
     if wanted.service_account:
         made += _workflow(wanted)
     return made
@@ -68,13 +75,17 @@ def _plugin(wanted: Wanted) -> list[JsonObject]:
         config,
         account,
         _token(PLUGIN_CONFIG, wanted),
-        *_rights(PLUGIN_CONFIG, PLUGIN_CONFIG, PLUGIN_RULES, wanted),
+        *_rights(PLUGIN_CONFIG, PLUGIN_CONFIG, PLUGIN_CONFIG, PLUGIN_RULES, wanted, wanted.namespace),
     ]
 
 
 def _workflow(wanted: Wanted) -> list[JsonObject]:
     account = wanted.service_account
-    return [*_rights(WORKFLOW_ROLE, account, WORKFLOW_RULES, wanted), _token(account, wanted)]
+    binding = f"{WORKFLOW_ROLE}-{account}"
+    return [
+        *_rights(WORKFLOW_ROLE, binding, account, WORKFLOW_RULES, wanted, wanted.namespace),
+        _token(account, wanted),
+    ]
 
 
 def _container(wanted: Wanted) -> JsonObject:
@@ -108,14 +119,17 @@ def _token(account: str, wanted: Wanted) -> JsonObject:
     return {**secret, "type": "kubernetes.io/service-account-token"}
 
 
-def _rights(name: str, account: str, rules: Sequence[Rule], wanted: Wanted) -> list[JsonObject]:
+def _rights(
+    role: str, binding: str, account: str, rules: Sequence[Rule], wanted: Wanted, namespace: str
+) -> list[JsonObject]:
+    """Return a Role, and the RoleBinding that gives it to an account of some namespace."""
     api = "rbac.authorization.k8s.io"
     return [
-        {**_head(f"{api}/v1", "Role", name, wanted), "rules": [rule.to_dict() for rule in rules]},
+        {**_head(f"{api}/v1", "Role", role, wanted), "rules": [rule.to_dict() for rule in rules]},
         {
-            **_head(f"{api}/v1", "RoleBinding", f"{name}-{account}" if name != account else name, wanted),
-            "roleRef": {"apiGroup": api, "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": wanted.namespace}],
+            **_head(f"{api}/v1", "RoleBinding", binding, wanted),
+            "roleRef": {"apiGroup": api, "kind": "Role", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
         },
     ]
 

@@ -39,3 +39,7 @@ WORKFLOW_RULES: Final = (
     Rule("accelchain.io", "dataflows", ("create", "get")),
 )
 """Of a workflow's ServiceAccount: what Argo's containers call, and what our steps are made in the name of."""
+
+CONTROLLER_RULES: Final = (Rule("argoproj.io", "workflowtasksets/status", ("patch",)),)
+"""Of Argo's controller. Its own roles lack this (v3.7 and v4.1): nodes that have ended stay in the TaskSet then, so the
+Workflow is written again and again, and a node that ``argo retry`` begins anew fails at once by its old result."""

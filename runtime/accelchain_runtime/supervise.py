@@ -73,7 +73,7 @@ def supervise(task: Task, pool: DevicePool, started: float) -> int:
     else:
         run = Run(plan, functions, pool, status, cache=cache_folder(), fence=fence)
         deadline = None if plan.deadline_seconds is None else started + plan.deadline_seconds
-        _wait(run, deadline, drains=plan.mode == "Stream")
+        carry_out(run, deadline, drains=plan.mode == "Stream")
     document = status.document()
     level = logging.INFO if status.phase == "Succeeded" else logging.ERROR
     end = "Succeeded" if status.phase == "Succeeded" else f"{document['reason']}: {document['message']}"
@@ -82,6 +82,11 @@ def supervise(task: Task, pool: DevicePool, started: float) -> int:
         write_termination_log(task.termination_log, cut(document))
     if server:
         server.stop()
+    return exit_code(status)
+
+
+def exit_code(status: Status) -> int:
+    """Return the exit code that tells how a run ended."""
     return EXIT_SUCCEEDED if status.phase == "Succeeded" else _EXITS.get(status.reason, EXIT_FAILED)
 
 
@@ -90,7 +95,7 @@ _LATE = ("DeadlineExceeded", "The run took longer than its deadline allows; it w
 _STUCK = ("Stopped", f"The worker was told to stop, and its stream was not finished within {_DRAIN_SECONDS:.0f} s.")
 
 
-def _wait(run: Run, deadline: float | None, *, drains: bool) -> None:
+def carry_out(run: Run, deadline: float | None, *, drains: bool) -> None:
     """Execute the run in a thread; stop it at a signal or at the deadline, and give it up if it does not stop.
 
     Args:

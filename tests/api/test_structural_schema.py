@@ -132,7 +132,7 @@ def test_rules_read_only_fields_that_cel_can_see(schema: Schema) -> None:
 
     for path, node in [("", schema), *nodes(schema)]:
         for rule in node.get("x-kubernetes-validations", ()):
-            for chain in re.findall(r"\b(?:self|oldSelf)((?:\.[A-Za-z]+)+)(?![A-Za-z(])", rule["rule"]):
+            for chain in re.findall(r"\b(?:self|oldSelf)((?:\.[A-Za-z0-9]+)+)(?![A-Za-z0-9(])", rule["rule"]):
                 current = node
                 for name in chain.split(".")[1:]:
                     if name in ("all", "exists", "exists_one", "startsWith") or "properties" not in current:

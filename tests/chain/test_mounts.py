@@ -93,4 +93,8 @@ def test_one_address_has_one_secret() -> None:
     assert problems(at("s3://b/in", **one), at("s3://b/out", **two)) == ()
     assert problems(at("s3://b/in", **one), at("s3://b/out", **one)) == ()
     (problem,) = problems(at("s3://b/in", **one), at("s3://b/out"), other=at("s3://b/in", **two))
-    assert problem.path == "spec.inputs.j.credentialsRef" and "'one'" in problem.message
+    assert problem.path == "spec.inputs.j.credentialsRef" and "spec.inputs.i.credentialsRef" in problem.message
+    near, far = {"s3": {"endpoint": "near:9000"}}, {"s3": {"endpoint": "far:9000"}}
+    assert problems(at("s3://b/in", **near), at("s3://b/out"), other=at("s3://b/in", **near)) == ()
+    (problem,) = problems(at("s3://b/in", **near), at("s3://b/out"), other=at("s3://b/in", **far))
+    assert problem.path == "spec.inputs.j.s3" and "spec.inputs.i.s3" in problem.message

@@ -125,3 +125,20 @@ async def test_a_secret_that_may_not_be_read_counts_as_there(world: Callable[...
     await flows.work(KEY)
     assert one.pod is not None
     assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing goes on"
+
+
+async def test_a_secret_that_lacks_a_key_is_told_until_it_has_it(world: Callable[..., Any]) -> None:
+    keys = {f"{which}KeySecret": {"name": "minio", "key": which} for which in ("access", "secret")}
+    one = world(inputs={"video": {"uri": "s3://bucket/in.mp4", "s3": keys}})
+    flows, _ = shell(one)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "minio", "namespace": "default"}}
+    one.kube.objects["Secret", "default", "minio"] = secret | {"data": {"access": "eA=="}}
+    for _ in range(3):
+        await flows.work(KEY)
+        await one.place()
+    assert one.pod is None
+    assert "spec.inputs.video.s3.secretKeySecret: Secret minio has no key secret" in one.condition("Running")["message"]
+    one.kube.objects["Secret", "default", "minio"] = secret | {"data": {"access": "eA==", "secret": "eA=="}}
+    one.now += 10
+    await flows.work(KEY)
+    assert one.pod is not None

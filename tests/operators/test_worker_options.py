@@ -185,6 +185,53 @@ async def test_a_secret_that_is_missing_is_told_and_waited_for(world: MakeWorld)
     assert one.pod is not None and one.condition("Running")["reason"] == "NotStarted"
 
 
+BUCKET = {
+    "endpoint": "minio.argo:9000",
+    "insecure": True,
+    "accessKeySecret": {"name": "minio", "key": "user"},
+    "secretKeySecret": {"name": "minio", "key": "password"},
+    "sessionTokenSecret": {"name": "session", "key": "token"},
+}
+
+
+async def test_keys_named_one_by_one_lie_in_one_folder_for_all_addresses_that_are_opened_alike(
+    world: MakeWorld,
+) -> None:
+    public = {"uri": "s3://public/in.mp4", "s3": {"region": "eu-west-1"}}
+    one = world(inputs={"video": public}, outputs={"film": {"uri": "s3://mine/film.mp4", "s3": BUCKET}})
+    await one.settle()
+    assert one.pod is not None, one.status
+    by_uri = {entry.pop("uri"): entry for entry in one.plan()["credentials"]}
+    assert by_uri["s3://public/in.mp4"] == {"s3": {"region": "eu-west-1"}}, "no Secret, no folder"
+    mine = by_uri["s3://mine/film.mp4"]
+    assert mine["s3"] == {"endpoint": "minio.argo:9000", "insecure": True}
+    container = one.pod["spec"]["containers"][0]
+    folder = {e["name"]: e.get("value") for e in container["env"]}[mine["folder"]]
+    (mount,) = [m for m in container["volumeMounts"] if m["mountPath"] == folder]
+    (volume,) = [v for v in one.pod["spec"]["volumes"] if v["name"] == mount["name"]]
+    files = {
+        item["path"]: (source["secret"]["name"], item["key"])
+        for source in volume["projected"]["sources"]
+        for item in source["secret"]["items"]
+    }
+    assert files == {
+        "accessKeyId": ("minio", "user"),
+        "secretAccessKey": ("minio", "password"),
+        "sessionToken": ("session", "token"),
+    }
+    assert mount["readOnly"] is True and volume["projected"]["defaultMode"] == 0o440
+
+
+async def test_a_secret_without_a_key_that_is_named_is_told_with_its_field(world: MakeWorld) -> None:
+    one = world(inputs={"video": {"uri": "s3://mine/in.mp4", "s3": BUCKET}})
+    one.fields = {"missing_secrets": frozenset({"minio/password", "session"})}
+    await one.settle()
+    message = one.condition("Running")["message"]
+    assert "spec.inputs.video.s3.secretKeySecret: Secret minio has no key password" in message
+    assert "spec.inputs.video.s3.sessionTokenSecret: there is no Secret session" in message
+    assert "accessKeySecret" not in message and one.pod is None
+
+
 async def test_a_claim_that_is_missing_shows_with_the_pods_own_reason(world: MakeWorld) -> None:
     one = world(**MOUNTED)
     await one.settle()

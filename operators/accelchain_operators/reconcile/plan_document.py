@@ -12,7 +12,7 @@ from accelchain.api import ComputeResource, DataFlow
 from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain.chain.resolved import PortId, ResolvedFlow
 from accelchain_operators.reconcile.actions import JsonObject
-from accelchain_operators.reconcile.mounts import secret_grants, volume_variable
+from accelchain_operators.reconcile.mounts import Grant, grants, volume_variable
 from accelchain_operators.reconcile.names import child_metadata, worker_name
 from accelchain_operators.reconcile.worker_options import WorkerOptions
 
@@ -103,9 +103,7 @@ def build_plan(
             for index, volume in enumerate(flow.spec.volumes)
         ],
         "confined": options.confined,
-        "credentials": [
-            {"uri": uri, "folder": grant.variable} for grant in secret_grants(flow.spec) for uri in grant.uris
-        ],
+        "credentials": [{"uri": uri, **_access(grant)} for grant in grants(flow.spec) for uri in grant.uris],
         "allow": list(options.allow),
         "deadlineSeconds": terms.seconds_left,
         "tokenSha256": token_digest(terms.token),
@@ -150,6 +148,15 @@ def does_the_same(one: JsonObject, other: JsonObject) -> bool:
 def _work(plan: JsonObject) -> JsonObject:
     functions = [{key: value for key, value in f.items() if key != "origins"} for f in plan["functions"]]
     return {"functions": functions, "connections": plan["connections"]}
+
+
+def _access(grant: Grant) -> JsonObject:
+    """Return how addresses are opened; what is not said is left out, for workers that know no more than a folder."""
+    said: JsonObject = {"folder": grant.variable} if grant.variable else {}
+    if grant.s3 is None:
+        return said
+    place = {"endpoint": grant.s3.endpoint, "region": grant.s3.region, "insecure": grant.s3.insecure}
+    return said | {"s3": {key: value for key, value in place.items() if value}}
 
 
 def _port(port: PortId) -> JsonObject:

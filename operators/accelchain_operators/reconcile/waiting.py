@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from accelchain.api import ComputeResource, DataFlow
 from accelchain.api.data_flow_status import FunctionPlacement
 from accelchain.chain.mounts import check_mounts
@@ -25,7 +27,7 @@ from accelchain_operators.reconcile.deadline import deadline_of, finish_late
 from accelchain_operators.reconcile.ending import forced, give_up
 from accelchain_operators.reconcile.individual import individual_layer, left_over
 from accelchain_operators.reconcile.models import parse, parse_valid
-from accelchain_operators.reconcile.mounts import secret_grants
+from accelchain_operators.reconcile.mounts import SecretGrant, secret_grants
 from accelchain_operators.reconcile.names import attempt_label, worker_name
 from accelchain_operators.reconcile.plan_document import AttemptTerms, build_plan, plan_config_map
 from accelchain_operators.reconcile.pod import pod_end, token_secret, worker_pod
@@ -135,10 +137,9 @@ def _start(
     plan = plan_for(snapshot, attempt, resolved, placement)
     if model.spec.dry_run:
         return Actions((tidy, (states.apply_status(flow, states.planned(flow, resolved, plan)),)))
-    missing = [grant for grant in secret_grants(model.spec) if grant.secret in snapshot.missing_secrets]
-    if missing:
-        told = "; ".join(f"{grant.field}: there is no Secret {grant.secret} in this namespace" for grant in missing)
-        message = f"{told}: create it, and the worker begins within {SECRET_PERIOD:.0f} s"
+    lacking = [told for grant in secret_grants(model.spec) if (told := _lacking(grant, snapshot.missing_secrets))]
+    if lacking:
+        message = f"{'; '.join(lacking)}: create it, and the worker begins within {SECRET_PERIOD:.0f} s"
         sentence = ("False", "SecretNotFound", message)
         return _wait(snapshot, resolved, tidy, sentence, [*times, snapshot.now + SECRET_PERIOD])
     name = worker_name(flow, nodes[0], attempt.number)
@@ -154,6 +155,15 @@ def _start(
             (CreateOnce(worker_pod(model, flow, plan, snapshot.worker)),),
         )
     )
+
+
+def _lacking(grant: SecretGrant, missing: Collection[str]) -> str:
+    """Return what a user must know of a Secret that is missing, or lacks a key; empty where nothing does."""
+    if grant.secret in missing:
+        return f"{grant.field}: there is no Secret {grant.secret} in this namespace"
+    if grant.lack in missing:
+        return f"{grant.field}: Secret {grant.secret} has no key {grant.key}"
+    return ""
 
 
 def _wait(

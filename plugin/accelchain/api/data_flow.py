@@ -31,14 +31,83 @@ DeviceName = Annotated[str, StringConstraints(min_length=1, max_length=317)]
 """``device`` or ``node/device``."""
 
 
+class SecretKey(ApiModel):
+    """One key of a Secret of the same namespace."""
+
+    name: ObjectName = Field(description="The Secret's name")
+    key: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._A-Za-z0-9]+$")] = Field(
+        description="The key within the Secret"
+    )
+
+
+class S3Access(ApiModel):
+    """How a bucket is reached, in the words of Argo's artifacts: keys of Secrets, each named for itself."""
+
+    cel: ClassVar = (
+        Rule(
+            "has(self.accessKeySecret) == has(self.secretKeySecret)",
+            "give accessKeySecret and secretKeySecret together, or neither for a public bucket",
+            ".accessKeySecret",
+        ),
+        Rule(
+            "!has(self.sessionTokenSecret) || has(self.accessKeySecret)",
+            "a session token is of no use without accessKeySecret and secretKeySecret",
+            ".sessionTokenSecret",
+        ),
+        Rule(
+            "!has(self.insecure) || !self.insecure || !has(self.caSecret)",
+            "caSecret is for https: leave it out, or insecure",
+            ".caSecret",
+        ),
+        Rule(
+            "!has(self.insecure) || !self.insecure || has(self.endpoint)",
+            "insecure is for an endpoint of one's own: give endpoint, or leave it out",
+            ".insecure",
+        ),
+    )
+
+    endpoint: (
+        Annotated[
+            str, StringConstraints(max_length=259, pattern=r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$")
+        ]
+        | None
+    ) = Field(default=None, description="host:port without http://; Amazon's where absent")
+    region: Annotated[str, StringConstraints(max_length=63, pattern=r"^[-a-z0-9]+$")] | None = Field(
+        default=None, description="The bucket's region; us-east-1 where absent"
+    )
+    insecure: bool = Field(default=False, description="Speak http to the endpoint, not https")
+    access_key_secret: SecretKey | None = Field(default=None, description="Holds the access key's id")
+    secret_key_secret: SecretKey | None = Field(default=None, description="Holds the secret access key")
+    session_token_secret: SecretKey | None = Field(default=None, description="Holds the session token, if there is one")
+    ca_secret: SecretKey | None = Field(
+        default=None, description="Holds certificates (PEM) that are trusted besides the system's"
+    )
+
+
 class Address(ApiModel):
     """Where an input is read or an output is written."""
+
+    cel: ClassVar = (
+        Rule(
+            "!has(self.s3) || !has(self.credentialsRef)",
+            "give s3 or credentialsRef, not both",
+            ".s3",
+        ),
+        Rule(
+            "!has(self.s3) || self.uri.startsWith('s3://')",
+            "s3 is for an address s3://bucket/key: leave it out, or correct uri",
+            ".s3",
+        ),
+    )
 
     uri: Uri = Field(description="file:///path, http(s)://…; what a function's manifest says it can open")
     credentials_ref: LocalRef | None = Field(
         default=None,
         description="A Secret of the same namespace that opens the address: accessKeyId, secretAccessKey, "
         "sessionToken, region and endpoint for s3; username and password for http and rtsp; token for http; ca.crt",
+    )
+    s3: S3Access | None = Field(
+        default=None, description="How the bucket of an s3 address is reached, in place of credentialsRef"
     )
 
 

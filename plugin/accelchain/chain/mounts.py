@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from accelchain.api.data_flow import DataFlowSpec, Volume
+from accelchain.api.common import LocalRef
+from accelchain.api.data_flow import DataFlowSpec, S3Access, Volume
 from accelchain.chain.environment import normal_address
 from accelchain.chain.problems import Problems
 from accelchain.chain.resolved import Problem, ResolvedFlow
@@ -48,19 +49,18 @@ def check_mounts(spec: DataFlowSpec, resolved: ResolvedFlow, *, confined: bool) 
 
 
 def _check_credentials(spec: DataFlowSpec, problems: Problems) -> None:
-    """Check that one address has one Secret: workers know them by address."""
-    seen: dict[str, str] = {}
+    """Check that one address is opened in one way: workers know credentials by address."""
+    seen: dict[str, tuple[LocalRef | S3Access, str]] = {}
     for kind, addresses in (("inputs", spec.inputs), ("outputs", spec.outputs)):
         for name, address in addresses.items():
-            if address.credentials_ref is None:
+            access = address.credentials_ref or address.s3
+            if access is None:
                 continue
-            secret = address.credentials_ref.name
-            if seen.setdefault(address.uri, secret) != secret:
-                problems.add(
-                    "InvalidParameter",
-                    f"spec.{kind}.{name}.credentialsRef",
-                    f"{address.uri} has the credentials of Secret '{seen[address.uri]}' already: name one of the two.",
-                )
+            field = f"spec.{kind}.{name}.{'s3' if address.credentials_ref is None else 'credentialsRef'}"
+            first, where = seen.setdefault(address.uri, (access, field))
+            if first != access:
+                message = f"{address.uri} is opened in another way by {where}: give both the same."
+                problems.add("InvalidParameter", field, message)
 
 
 def _addresses(resolved: ResolvedFlow) -> Iterator[tuple[str, str, bool]]:

@@ -96,11 +96,22 @@ class VolumePlan(_Model):
     environment: Variable = Field(description="The variable whose value is the folder where the worker finds it")
 
 
+class BucketPlan(_Model):
+    """Where an address's bucket is, if that does not come from its credentials."""
+
+    endpoint: str = Field(default="", description="host:port, without http://; Amazon's where empty")
+    region: str = ""
+    insecure: bool = Field(default=False, description="The endpoint speaks http, not https")
+
+
 class CredentialsPlan(_Model):
     """Credentials for one address."""
 
     uri: str = Field(min_length=1, description="The value of a function's uri parameter, exactly")
-    folder: Variable = Field(description="The variable whose value is the folder of the credentials: a file a key")
+    folder: Variable | None = Field(
+        default=None, description="The variable whose value is the folder of the credentials: a file a key"
+    )
+    s3: BucketPlan | None = None
 
 
 class Plan(_Model):

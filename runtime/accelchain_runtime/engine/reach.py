@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+_AMAZON = "s3.amazonaws.com"
+
 
 class ReachError(ValueError):
     """The plan and the process's environment don't fit together."""
@@ -26,6 +28,15 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucket:
+    """Where a bucket is, told by the flow and not by its credentials."""
+
+    endpoint: str = ""
+    """http(s)://host:port; Amazon's where empty."""
+    region: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
     """All that the functions of a plan may touch outside their process."""
 
@@ -36,6 +47,8 @@ class Reach:
     """Folder of a mounted Secret by the exact ``uri`` of a function."""
     allow: tuple[str, ...] = ()
     """``host``, ``host:port``, address, or network in CIDR form, with or without a port."""
+    buckets: Mapping[str, Bucket] = field(default_factory=lambda: MappingProxyType({}))
+    """Where the bucket is, by ``uri``; such an address is opened with its ``credentials`` or with none."""
 
 
 class _Volume(Protocol):
@@ -47,11 +60,22 @@ class _Volume(Protocol):
     def environment(self) -> str: ...
 
 
+class _Bucket(Protocol):
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def insecure(self) -> bool: ...
+
+
 class _Credentials(Protocol):
     @property
     def uri(self) -> str: ...
     @property
-    def folder(self) -> str: ...
+    def folder(self) -> str | None: ...
+    @property
+    def s3(self) -> _Bucket | None: ...
 
 
 class _Plan(Protocol):
@@ -79,5 +103,12 @@ def reach_of(plan: _Plan, environment: Mapping[str, str]) -> Reach:
         return Path(value)
 
     volumes = tuple(Volume(each.mount_path, folder(each.environment), each.read_only) for each in plan.volumes)
-    credentials = MappingProxyType({each.uri: folder(each.folder) for each in plan.credentials})
-    return Reach(plan.confined, volumes, credentials, tuple(plan.allow))
+    credentials = {each.uri: folder(each.folder) for each in plan.credentials if each.folder is not None}
+    buckets = {each.uri: _bucket(each.s3) for each in plan.credentials if each.s3 is not None}
+    return Reach(plan.confined, volumes, MappingProxyType(credentials), tuple(plan.allow), MappingProxyType(buckets))
+
+
+def _bucket(place: _Bucket) -> Bucket:
+    if place.endpoint in ("", _AMAZON):  # the region tells which of its hosts
+        return Bucket("", place.region)
+    return Bucket(f"{'http' if place.insecure else 'https'}://{place.endpoint}", place.region)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from accelchain_runtime.engine.function import FrameInfo, InputError, TensorSpec
-from accelchain_runtime.engine.reach import Reach
+from accelchain_runtime.engine.reach import Bucket, Reach
 from accelchain_runtime.functions.encode_video.host import EncodeVideo
 from accelchain_runtime.functions.files import WriteError
 from accelchain_runtime.functions.publication import open_sink
@@ -43,6 +43,18 @@ def test_a_video_is_read_from_a_bucket(s3, s3_secret, reach, decode, clips, name
     uri = f"s3://videos/in/{name}"
     decoded = decode(uri, reach(uri, s3_secret, ALLOW))
     assert (len(decoded.pictures), decoded.warning) == (20, None)
+
+
+def test_the_flow_itself_may_say_where_the_bucket_is(s3, secret, clips, decode):
+    s3.put("in/flow.mp4", (clips / "clip.mp4").read_bytes())
+    uri = "s3://videos/in/flow.mp4"
+    bucket = {uri: Bucket(s3.endpoint, "us-east-1")}
+    folder = secret(accessKeyId="AKIDTESTACCELCHAIN", secretAccessKey="a-secret-that-is-never-shown")
+    assert len(decode(uri, Reach(True, (), {uri: folder}, (ALLOW,), bucket)).pictures) == 20
+    with pytest.raises(InputError, match="access is denied"):
+        decode(uri, Reach(True, (), {}, (ALLOW,), bucket))
+    with pytest.raises(InputError, match="sessionToken is empty"):
+        decode(uri, Reach(True, (), {uri: secret(sessionToken="")}, (ALLOW,), bucket))
 
 
 def test_a_key_is_taken_literally(s3, s3_secret, reach, decode, clips):
@@ -181,7 +193,7 @@ def test_a_killed_worker_leaves_an_upload_that_the_next_attempt_aborts(s3, s3_se
         from pathlib import Path
         from accelchain_runtime.devices.base import HostDevice
         from accelchain_runtime.engine.function import SetupContext
-        from accelchain_runtime.engine.reach import Reach
+        from accelchain_runtime.engine.reach import Bucket, Reach
         from accelchain_runtime.functions.publication import open_sink
         uri, folder = sys.argv[1:]
         reach = Reach(True, (), {uri: Path(folder)}, ("127.0.0.0/8",))

@@ -12,7 +12,7 @@ import av
 import pytest
 
 from accelchain_runtime.engine.plan import Plan
-from accelchain_runtime.engine.reach import ReachError, reach_of
+from accelchain_runtime.engine.reach import Bucket, ReachError, reach_of
 
 SECRET = "a-secret-that-is-never-shown"
 
@@ -122,7 +122,11 @@ def test_folders_are_looked_up_in_the_environment():
             "devices": [{"name": "host", "api": "host"}],
             "functions": [{"name": "f", "type": "copy", "implementation": "host", "device": "host"}],
             "volumes": [{"mountPath": "/data", "readOnly": True, "environment": "ACCELCHAIN_VOLUME_0"}],
-            "credentials": [{"uri": "s3://b/k", "folder": "ACCELCHAIN_CREDENTIALS_0"}],
+            "credentials": [
+                {"uri": "s3://b/k", "folder": "ACCELCHAIN_CREDENTIALS_0"},
+                {"uri": "s3://c/k", "s3": {"endpoint": "minio:9000", "insecure": True}},
+                {"uri": "s3://d/k", "s3": {"endpoint": "s3.amazonaws.com", "region": "eu-west-1"}},
+            ],
         }
     )
     reach = reach_of(plan, {"ACCELCHAIN_VOLUME_0": "/pods/1/data", "ACCELCHAIN_CREDENTIALS_0": "/pods/1/secret"})
@@ -132,5 +136,6 @@ def test_folders_are_looked_up_in_the_environment():
         True,
     )
     assert str(reach.credentials["s3://b/k"]) == "/pods/1/secret"
+    assert reach.buckets == {"s3://c/k": Bucket("http://minio:9000"), "s3://d/k": Bucket("", "eu-west-1")}
     with pytest.raises(ReachError, match="ACCELCHAIN_VOLUME_0"):
         reach_of(plan, {"ACCELCHAIN_CREDENTIALS_0": "/x"})

@@ -104,6 +104,25 @@ def test_files_of_volumes_honour_items_and_owner_modes():
     assert found == [("c", "bin/run", b"echo", 0o700), ("s", "t", b"\xff\x00", 0o400)]
 
 
+def test_a_projected_volume_takes_keys_of_several_objects():
+    sources = [
+        {"secret": {"name": "one", "items": [{"key": "id", "path": "accessKeyId"}]}},
+        {"secret": {"name": "two", "items": [{"key": "id", "path": "secretAccessKey", "mode": 0o400}]}},
+        {"configMap": {"name": "c", "optional": True}},
+    ]
+    spec = read(pod_of(volumes=[{"name": "p", "projected": {"defaultMode": 0o600, "sources": sources}}]))
+    assert {(r.kind, r.name) for r in spec.references()} == {("Secret", "one"), ("Secret", "two"), ("ConfigMap", "c")}
+    objects = {
+        ("Secret", name): {"data": {"id": base64.b64encode(text).decode(), "other": ""}}
+        for name, text in (("one", b"1"), ("two", b"2"))
+    }
+    found = [(file.volume, file.path, file.data, file.mode) for file in files(spec, objects)]
+    assert found == [("p", "accessKeyId", b"1", 0o600), ("p", "secretAccessKey", b"2", 0o400)]
+    del objects["Secret", "two"]
+    with pytest.raises(ContentError, match='Secret "two" not found'):
+        list(files(spec, objects))
+
+
 @pytest.mark.parametrize(
     ("objects", "path", "message"),
     [
@@ -126,6 +145,10 @@ def test_what_is_missing_or_leaves_the_volume_is_named(objects, path, message):
         (pod_of(restartPolicy="Always"), "spec.restartPolicy"),
         (pod_of(initContainers=[{"name": "i"}]), "spec.containers"),
         (pod_of(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]), "spec.volumes[0]"),
+        (
+            pod_of(volumes=[{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]),
+            "spec.volumes[0].projected.sources[0]",
+        ),
         (pod_of({"volumeMounts": [{"name": "v", "mountPath": "/x", "subPath": "../y"}]}), "volumeMounts[0].subPath"),
     ],
 )

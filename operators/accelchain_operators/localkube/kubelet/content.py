@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from accelchain_operators.localkube.kubelet.podspec import JsonObject, Reference, WorkerSpec
+from accelchain_operators.localkube.kubelet.podspec import (
+    FileSource,
+    JsonObject,
+    Reference,
+    WorkerSpec,
+    default_mode,
+    file_sources,
+)
 
 Objects = Mapping[tuple[str, str], JsonObject]
 """ConfigMaps and Secrets by (kind, name)."""
@@ -54,30 +61,33 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
 
 
 def files(spec: WorkerSpec, objects: Objects) -> Iterator[VolumeFile]:
-    """Yield the files of all ConfigMap and Secret volumes.
+    """Yield the files of all ConfigMap, Secret and projected volumes.
 
     Raises:
         ContentError: an object or key is missing, or a path leaves the volume.
     """
     for volume in spec.volumes:
-        if source := volume.get("configMap"):
-            reference = Reference("ConfigMap", source["name"], bool(source.get("optional")))
-        elif source := volume.get("secret"):
-            reference = Reference("Secret", source["secretName"], bool(source.get("optional")))
-        else:
-            continue
-        data = _data(reference, objects)
-        items = source.get("items") or [{"key": key, "path": key} for key in sorted(data)]
-        for item in items:
-            if item["key"] not in data:
-                if reference.optional:
-                    continue
-                raise _missing_key(reference, item["key"])
-            path = PurePosixPath(item["path"])
-            if path.is_absolute() or ".." in path.parts:
-                raise ContentError(f'volume "{volume["name"]}": path "{item["path"]}" leaves the volume')
-            mode = item.get("mode", source.get("defaultMode", 0o644))
-            yield VolumeFile(volume["name"], str(path), data[item["key"]], mode & 0o700)
+        made: dict[str, VolumeFile] = {}  # of two sources of a projected volume the later one counts
+        for source in file_sources(volume):
+            for file in _files_of(volume, source, objects):
+                made[file.path] = file
+        yield from made.values()
+
+
+def _files_of(volume: JsonObject, source: FileSource, objects: Objects) -> Iterator[VolumeFile]:
+    reference = source.reference
+    data = _data(reference, objects)
+    items: Sequence[JsonObject] = source.items or [{"key": key, "path": key} for key in sorted(data)]
+    for item in items:
+        if item["key"] not in data:
+            if reference.optional:
+                continue
+            raise _missing_key(reference, item["key"])
+        path = PurePosixPath(item["path"])
+        if path.is_absolute() or ".." in path.parts:
+            raise ContentError(f'volume "{volume["name"]}": path "{item["path"]}" leaves the volume')
+        mode = item.get("mode", default_mode(volume))
+        yield VolumeFile(volume["name"], str(path), data[item["key"]], mode & 0o700)
 
 
 def environment(spec: WorkerSpec, identity: PodIdentity, objects: Objects) -> dict[str, str]:

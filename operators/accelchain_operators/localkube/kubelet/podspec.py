@@ -11,7 +11,8 @@ JsonObject = dict[str, Any]
 
 WORKER_IMAGE = "accelchain-worker"
 """Last part of the image's name that stands for the runtime's worker; registry, tag and digest are free."""
-VOLUME_KINDS = ("configMap", "secret", "emptyDir", "hostPath")
+VOLUME_KINDS = ("configMap", "secret", "projected", "emptyDir", "hostPath")
+PROJECTED_KINDS = ("configMap", "secret")
 UNSUPPORTED = ("command", "envFrom", "lifecycle", "volumeDevices", "workingDir")
 """Fields of a container that would change what runs and are not acted on here."""
 
@@ -32,6 +33,40 @@ class Reference:
     kind: Literal["ConfigMap", "Secret"]
     name: str
     optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """An object whose keys become files of a volume."""
+
+    reference: Reference
+    items: tuple[JsonObject, ...]
+    """``{key, path, mode?}``; empty: every key is a file of its name."""
+
+
+def file_sources(volume: JsonObject) -> Iterator[FileSource]:
+    """Yield the objects that a volume is filled from: one, or those of a projected volume in their order."""
+    if "projected" in volume:
+        for source in volume["projected"].get("sources") or ():
+            for kind in PROJECTED_KINDS:
+                if kind in source:
+                    yield _file_source(kind, source[kind], "name")
+    elif "configMap" in volume:
+        yield _file_source("configMap", volume["configMap"], "name")
+    elif "secret" in volume:
+        yield _file_source("secret", volume["secret"], "secretName")
+
+
+def default_mode(volume: JsonObject) -> int:
+    """Return the mode of a volume's files that have none of their own."""
+    kind = next(kind for kind in ("projected", *PROJECTED_KINDS) if kind in volume)
+    mode: int = volume[kind].get("defaultMode", 0o644)
+    return mode
+
+
+def _file_source(kind: str, source: JsonObject, name: str) -> FileSource:
+    reference = Reference("Secret" if kind == "secret" else "ConfigMap", source[name], bool(source.get("optional")))
+    return FileSource(reference, tuple(source.get("items") or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +100,7 @@ class WorkerSpec:
 
     def _volume_references(self) -> Iterator[Reference]:
         for volume in self.volumes:
-            if source := volume.get("configMap"):
-                yield Reference("ConfigMap", source["name"], bool(source.get("optional")))
-            elif source := volume.get("secret"):
-                yield Reference("Secret", source["secretName"], bool(source.get("optional")))
+            yield from (source.reference for source in file_sources(volume))
 
     def _variable_references(self) -> Iterator[Reference]:
         for variable in self.env:
@@ -109,6 +141,12 @@ def read(pod: JsonObject) -> WorkerSpec:
                 f'spec.volumes[{index}]: volume "{volume["name"]}" is of a kind that a laptop does not have; '
                 f"use one of {', '.join(VOLUME_KINDS)}"
             )
+        for number, source in enumerate((volume.get("projected") or {}).get("sources") or ()):
+            if not any(kind in source for kind in PROJECTED_KINDS):
+                raise _refusal(
+                    f"spec.volumes[{index}].projected.sources[{number}]: a laptop projects "
+                    f"{' and '.join(PROJECTED_KINDS)} only"
+                )
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         if ".." in mount.get("subPath", "").split("/"):
             raise _refusal(f"spec.containers[0].volumeMounts[{index}].subPath: must stay inside the volume")

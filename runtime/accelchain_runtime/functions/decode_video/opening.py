@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from accelchain_runtime.engine.function import InputError
 from accelchain_runtime.engine.reach import Reach
 from accelchain_runtime.functions.addresses import Address
+from accelchain_runtime.functions.remote.archive import is_named_so
 from accelchain_runtime.functions.remote.rtsp.camera import Camera, open_camera
 from accelchain_runtime.functions.remote.sources import Source, open_source
 
@@ -77,6 +78,7 @@ def open_video(address: Address, uri: str, reach: Reach, timeout: float) -> Vide
     """
     if address.scheme == "file" and not reach.confined:
         _check_file(address)
+    if address.scheme == "file" and not reach.confined and not is_named_so(address.path.name):
         # "file:" in front, so that no path can be taken for another protocol.
         return _open(f"file:{address.path}", address, timeout, None, protocols="file")
     if address.scheme in LIVE:

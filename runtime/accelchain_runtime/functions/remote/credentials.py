@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from accelchain_runtime.engine.reach import Reach
+from accelchain_runtime.engine.reach import Bucket, Reach
 
 from .failures import Refused
 
@@ -21,8 +21,9 @@ _KEYS = {
     "token": "token",
     "ca.crt": "authorities",
 }
-_PARTNERS = {"accessKeyId": "secretAccessKey", "secretAccessKey": "accessKeyId", "password": "username"}
+_PARTNERS = (("accessKeyId", "secretAccessKey"), ("secretAccessKey", "accessKeyId"), ("password", "username"))
 """Keys that are of no use without another."""
+_OF_BUCKETS = ("accessKeyId", "secretAccessKey", "sessionToken", "ca.crt")
 _FILE_BYTES = 1 << 20
 
 
@@ -43,7 +44,7 @@ class Credentials:
     authorities: str = field(default="", repr=False)
     """``ca.crt``: certificates in PEM, trusted besides the system's."""
     given: bool = False
-    """Whether there is a Secret at all."""
+    """Whether the flow says how the address is opened: nothing of the machine's own is used then."""
 
 
 def credentials_for(uri: str, reach: Reach) -> Credentials:
@@ -56,20 +57,29 @@ def credentials_for(uri: str, reach: Reach) -> Credentials:
     Raises:
         Refused: the Secret is not there, unreadable, or half of a pair is missing.
     """
-    folder = reach.credentials.get(uri)
+    folder, bucket = reach.credentials.get(uri), reach.buckets.get(uri)
+    if bucket is not None:
+        return _of_bucket(folder, bucket)
     if folder is None:
         return Credentials()
     found = Credentials(**{name: _read(folder, key) for key, name in _KEYS.items()}, given=True)
-    for one, other in (
-        ("accessKeyId", "secretAccessKey"),
-        ("secretAccessKey", "accessKeyId"),
-        ("password", "username"),
-    ):
+    for one, other in _PARTNERS:
         if getattr(found, _KEYS[one]) and not getattr(found, _KEYS[other]):
             raise Refused(f"the Secret with the credentials has the key {one}, but not {other}.")
     if not any(getattr(found, name) for name in _KEYS.values()):
         raise Refused(f"the Secret with the credentials has none of the keys {', '.join(_KEYS)}.")
     return found
+
+
+def _of_bucket(folder: Path | None, bucket: Bucket) -> Credentials:
+    """Credentials whose keys the flow names one by one: each file that is there must hold something."""
+    found: dict[str, str] = {}
+    for key in _OF_BUCKETS:
+        if folder is not None and (folder / key).exists():
+            found[_KEYS[key]] = _read(folder, key)
+            if not found[_KEYS[key]]:
+                raise Refused(f"the key that the flow names for {key} is empty in its Secret.")
+    return Credentials(**found, endpoint=bucket.endpoint, region=bucket.region, given=True)
 
 
 def _read(folder: Path, key: str) -> str:

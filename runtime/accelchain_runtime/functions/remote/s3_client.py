@@ -218,9 +218,9 @@ def _endpoint(text: str) -> str | None:
     try:
         address = parse(text, ("http", "https"))
     except InputError as error:
-        raise Refused(f"the key endpoint of the Secret with the credentials: {error}") from None
+        raise Refused(f"the endpoint of the bucket: {error}") from None
     if address.user or address.route != "/" or "?" in text:
-        raise Refused("the key endpoint of the Secret with the credentials is more than http(s)://host:port.")
+        raise Refused("the endpoint of the bucket is more than http(s)://host:port.")
     return address.url
 
 

@@ -11,7 +11,7 @@ from accelchain_runtime.engine.function import InputError
 from accelchain_runtime.engine.reach import Reach
 from accelchain_runtime.functions.addresses import Address, parse
 
-from . import confined
+from . import archive, confined
 from .failures import Refused, Unavailable, as_input_error
 from .object_file import Fetch, ObjectFile
 
@@ -85,10 +85,10 @@ class Source:
 
 
 def open_source(address: Address, uri: str, reach: Reach, seconds: float) -> Source:
-    """Open a source.
+    """Open a source; an archive that holds one file is that file (``archive``).
 
     Args:
-        address: of scheme file (only within the plan's volumes), http, https or s3.
+        address: of scheme file (a confined plan's: only within its volumes), http, https or s3.
         uri: the function's parameter that it was parsed from.
         reach: the plan's.
         seconds: that a server may take to open it, and to send any further data.
@@ -96,19 +96,47 @@ def open_source(address: Address, uri: str, reach: Reach, seconds: float) -> Sou
     Raises:
         InputError: it is missing, or the address, credentials or rules are wrong.
         Unavailable: the server is down or slow.
+        WriteError: there is no room to unpack an archive.
     """
     try:
-        if address.scheme == "file":
-            return _open_file(address, reach)
-        if address.scheme == "s3":
-            return _open_s3(address, uri, reach, seconds)
-        return _open_http(address, uri, reach, seconds)
+        if archive.is_named_so(address.path.name if address.scheme == "file" else address.route):
+            source = _unpacked(_open(address, uri, reach, seconds), address)
+            if source is not None:
+                return source
+        return _open(address, uri, reach, seconds)
     except Refused as error:
         raise as_input_error(error) from None
 
 
+def _open(address: Address, uri: str, reach: Reach, seconds: float) -> Source:
+    if address.scheme == "file":
+        return _open_file(address, reach)
+    if address.scheme == "s3":
+        return _open_s3(address, uri, reach, seconds)
+    return _open_http(address, uri, reach, seconds)
+
+
+def _unpacked(packed: Source, address: Address) -> Source | None:
+    """Return what an archive holds, closing it; None: it is no archive."""
+    try:
+        found = archive.unpacked(packed.file, address.shown, lambda: packed.failure)
+    finally:
+        packed.close()
+    if found is None:
+        return None
+    file, name = found
+    file.name = f"{address.shown}/{name}"
+    return Source(file, lambda: None)
+
+
 def _open_file(address: Address, reach: Reach) -> Source:
-    file = io.FileIO(confined.open_file(address.path, reach.volumes), "rb")
+    if reach.confined:
+        file = io.FileIO(confined.open_file(address.path, reach.volumes), "rb")
+    else:
+        try:
+            file = io.FileIO(address.path, "rb")
+        except OSError as error:
+            raise Refused(f"{address.path}: {error.strerror}.") from None
     file.name = str(address.path)
     return Source(file, lambda: None)
 

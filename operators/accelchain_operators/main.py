@@ -35,7 +35,7 @@ def run_operators(
         stop: Ends the operators within two seconds.
         ready: Set once all objects are known and changes are seen, whether this process leads or not.
         worker: How worker Pods are made; None: as processes of this machine.
-        controllers: Which of ``separation.CONTROLLERS`` this process runs.
+        controllers: Which of ``separation.READS`` this process runs; by default those that every cluster needs.
         namespaces: Whose flows and chains; everybody's where it is empty.
         post: What there is in a cluster besides; None: a laptop.
 

@@ -138,7 +138,7 @@ def rights() -> set[tuple[str, str, str, str]]:
     table = yaml.safe_load((CHART / "rights.yaml").read_text())
     return {
         (controller, group, resource, verb)
-        for controller, scopes in table["controllers"].items()
+        for controller, scopes in (table["controllers"] | table["optional"]).items()
         for rules in scopes.values()
         for rule in rules
         for group in rule["apiGroups"]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -87,14 +88,13 @@ def test_the_readme_tells_of_every_value(generator: ModuleType, chart: Path) -> 
     text = (chart / "values.yaml").read_text()
     told = {path for path, _, _ in generator.values_table(text)}
 
-    def leaves(values: dict[str, Any], path: str = "") -> set[str]:
-        here = {f"{path}{key}" for key in values}
-        if here & told:
-            return here
-        return {leaf for key, value in values.items() for leaf in leaves(value, f"{path}{key}.")}
+    def leaves(values: dict[str, Any], path: str = "") -> Iterator[str]:
+        for key, value in values.items():
+            if isinstance(value, dict) and value and f"{path}{key}" not in told:
+                yield from leaves(value, f"{path}{key}.")
+            else:
+                yield f"{path}{key}"
 
-    values = yaml.safe_load(text)
-    flat = {name for name in values if name in told}
-    assert told == flat | {leaf for key in values if key not in flat for leaf in leaves(values[key], f"{key}.")}
+    assert told == set(leaves(yaml.safe_load(text)))
     readme = (chart / "README.md").read_text()
     assert all(f"| `{path}` |" in readme for path in told)

@@ -33,6 +33,19 @@ def test_the_table_becomes_roles_bound_to_the_account_of_each_part(installed: An
     assert sorted(bound) == sorted([*others, *(f"accelchain-{name}" for name in CONTROLLERS * 2)])
 
 
+def test_the_task_set_operator_and_its_rights_come_where_they_are_asked_for(
+    installed: Any, render: Any, rights: Any
+) -> None:
+    full = "accelchain-taskset"
+    assert full not in {obj["metadata"]["name"] for obj in installed}
+    found = render({"argo": {"taskset": {"enabled": True}}})
+    roles = [found.named("ClusterRole", full), found.named("Role", full)]
+    assert rights_of(roles) == {right[1:] for right in rights if right[0] == "taskset"}
+    kinds = {obj["kind"] for obj in found if obj["metadata"]["name"] == full}
+    assert kinds >= {"Deployment", "PodDisruptionBudget", "ServiceAccount", "ClusterRoleBinding", "NetworkPolicy"}
+    assert found.pods()[full]["containers"][0]["args"][0] == "--controllers=taskset"
+
+
 def test_nothing_is_wild_and_nobody_can_raise_himself(installed: Any) -> None:
     roles = installed.of("ClusterRole", "Role")
     assert not [right for right in rights_of(roles) if "*" in right]

@@ -14,7 +14,7 @@ from accelchain.api.crd import crds
 from accelchain_operators.kube import kinds
 from accelchain_operators.kube.client import JsonObject
 from accelchain_operators.kube.http_client import HttpClient
-from accelchain_operators.kube.separation import CONTROLLERS, READS, lease_name, watched
+from accelchain_operators.kube.separation import CONTROLLERS, OPTIONAL, READS, lease_name, watched
 from accelchain_operators.localkube.server import LocalKube
 from accelchain_operators.main import run_operators
 
@@ -23,7 +23,7 @@ MakeFlow = Callable[..., JsonObject]
 
 
 def test_what_each_controller_watches() -> None:
-    assert set(READS) == set(CONTROLLERS)
+    assert set(READS) == {*CONTROLLERS, *OPTIONAL}
     assert {type.plural for type in watched(["chain"])} == {"functionchains", "functiontypes"}
     # A scheduler sees no Pod, no plan, and nothing that is made for a flow.
     assert {type.plural for type in watched(["scheduler"])} == {

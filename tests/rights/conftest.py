@@ -43,8 +43,12 @@ def table() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def hooks(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """The Roles of Helm's hooks, which are no part of install.yaml."""
-    return hook_roles(table, HOME)
+    """The Roles of Helm's hooks and of operators that values turn on, which are no part of install.yaml."""
+    optional = {
+        name: {"cluster": [*of["cluster"], *of["namespaced"]], "own": of["own"]}
+        for name, of in table["optional"].items()
+    }
+    return hook_roles({"hooks": table["hooks"] | optional}, HOME)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from story.processes import HOME
 from accelchain_operators.localkube.recorder import Recorded
 
 PARTS = ("chain", "dataflow", "scheduler", "node")
+OPTIONAL = ("taskset",)
 HOOKS = ("uninstall",)
 
 
@@ -20,14 +21,14 @@ def of(part: str, requests: Sequence[Recorded]) -> list[Recorded]:
     return [r for r in requests if r.user == f"system:serviceaccount:{HOME}:accelchain-{part}"]
 
 
-@pytest.mark.parametrize("part", PARTS + HOOKS)
+@pytest.mark.parametrize("part", PARTS + OPTIONAL + HOOKS)
 def test_nothing_is_refused(part: str, requests: Sequence[Recorded]) -> None:
     mine = of(part, requests)
     assert mine, "it did nothing at all"
     assert [r for r in mine if r.code in REFUSED] == []
 
 
-@pytest.mark.parametrize("part", PARTS + HOOKS)
+@pytest.mark.parametrize("part", PARTS + OPTIONAL + HOOKS)
 def test_rights_and_requests_are_equal(
     part: str,
     requests: Sequence[Recorded],
@@ -60,7 +61,7 @@ def test_nothing_is_wild_and_only_these_accounts_are_granted_anything(installed:
 def test_secrets_are_asked_for_by_name_and_by_the_dataflow_operator_alone(requests: Sequence[Recorded]) -> None:
     asked_for = {
         (r.user.rpartition(":")[2], r.verb)
-        for part in PARTS + HOOKS
+        for part in PARTS + OPTIONAL + HOOKS
         for r in of(part, requests)
         if r.resource == "secrets"
     }
@@ -68,7 +69,7 @@ def test_secrets_are_asked_for_by_name_and_by_the_dataflow_operator_alone(reques
 
 
 def test_each_operator_touches_its_own_lease_alone(requests: Sequence[Recorded]) -> None:
-    for part in PARTS[:-1]:
+    for part in (*PARTS[:-1], *OPTIONAL):
         touched = {r.name for r in of(part, requests) if r.resource == "leases" and r.verb in ("get", "patch")}
         assert touched == {f"accelchain-{part}"}
 
@@ -77,7 +78,7 @@ def unseen_by(part: str, table: dict[str, Any]) -> set[Right]:
     """Return the rights that the table says no request shows."""
     return {
         Right(group, resource, verb)
-        for rules in (table["controllers"] | table["hooks"])[part].values()
+        for rules in (table["controllers"] | table["optional"] | table["hooks"])[part].values()
         for rule in rules
         if rule.get("unseen")
         for group in rule["apiGroups"]

@@ -34,6 +34,8 @@ class Dispatch:
         type: Has a FunctionType looked at (name).
         schedule: Has all flows placed.
         pod_gone: Told of a Pod that was deleted, as it was last.
+        task_set: Has a WorkflowTaskSet looked at (namespace, name).
+        flow_changed: Told of a DataFlow before and after a change.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Dispatch:
         type: Callable[[str], None],
         schedule: Callable[[], None],
         pod_gone: Callable[[JsonObject], None],
+        task_set: Callable[[FlowKey], None],
+        flow_changed: Callable[[JsonObject | None, JsonObject | None], None],
     ) -> None:
         self._store = store
         self._flow = flow
@@ -52,6 +56,8 @@ class Dispatch:
         self._type = type
         self._schedule = schedule
         self._pod_gone = pod_gone
+        self._task_set = task_set
+        self._flow_changed = flow_changed
 
     def changed(self, type: ResourceType, before: JsonObject | None, after: JsonObject | None) -> None:
         """Take note of a change."""
@@ -60,8 +66,11 @@ class Dispatch:
         meta = obj["metadata"]
         if type == kinds.DATA_FLOW:
             self._flow((meta["namespace"], meta["name"]))
+            self._flow_changed(before, after)
             if _for_scheduler(before) != _for_scheduler(after):
                 self._schedule()
+        elif type == kinds.TASK_SET:
+            self._task_set((meta["namespace"], meta["name"]))
         elif type in CHILDREN:
             if type == kinds.POD and after is None:
                 self._pod_gone(obj)

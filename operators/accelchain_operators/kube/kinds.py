@@ -23,6 +23,8 @@ SECRET = ResourceType("v1", "Secret", "secrets")
 EVENT = ResourceType("events.k8s.io/v1", "Event", "events")
 LEASE = ResourceType("coordination.k8s.io/v1", "Lease", "leases")
 NODE = ResourceType("v1", "Node", "nodes", namespaced=False)
+WORKFLOW = ResourceType("argoproj.io/v1alpha1", "Workflow", "workflows")
+TASK_SET = ResourceType("argoproj.io/v1alpha1", "WorkflowTaskSet", "workflowtasksets")
 
 MANAGED_BY = "app.kubernetes.io/managed-by=accelchain-operator"
 """Selects our own Pods and ConfigMaps among everybody's."""

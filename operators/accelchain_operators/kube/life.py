@@ -21,7 +21,7 @@ from accelchain_operators.kube.leadership import Leadership
 from accelchain_operators.kube.lease import boot_time
 from accelchain_operators.kube.meter import Meter
 from accelchain_operators.kube.operators import Operators
-from accelchain_operators.kube.preflight import check_kinds, until_it_answers
+from accelchain_operators.kube.preflight import check_foreign_kinds, check_kinds, until_it_answers
 from accelchain_operators.kube.serve import Address, serve_metrics, serve_probes
 from accelchain_operators.kube.skew import Skew
 from accelchain_operators.kube.transport import Listener, log_in, registry_of, run_kopf
@@ -83,6 +83,7 @@ class Life:
                 await self._serve_probes(stack, operators)
                 await until_it_answers(client)
                 await check_kinds(client)
+            await check_foreign_kinds(client, self._controllers)
             await operators.sync.first()
             if self._post is None or self._post.leases is None:
                 await self._work(client, operators, operators.control)

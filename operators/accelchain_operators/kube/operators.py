@@ -27,6 +27,7 @@ from accelchain_operators.kube.separation import CONTROLLERS, READS, watched
 from accelchain_operators.kube.store import Store
 from accelchain_operators.kube.streams import Streams
 from accelchain_operators.kube.sync import PERIOD, Sync
+from accelchain_operators.kube.tasksets import TaskSets
 from accelchain_operators.reconcile import schedule
 from accelchain_operators.reconcile.actions import Actions
 from accelchain_operators.reconcile.chains import reconcile_chain, reconcile_type
@@ -47,7 +48,7 @@ class Operators:
         client: The API.
         worker: How worker Pods are made.
         resync_period: Seconds between two lists of everything.
-        controllers: Which of ``separation.CONTROLLERS``.
+        controllers: Which of ``separation.READS``.
         namespaces: Whose flows and chains; everybody's where it is empty.
         home: Namespace of the node agents' Leases; no heartbeats are looked at where it is empty.
         meter: Told what happens.
@@ -91,6 +92,9 @@ class Operators:
             self._stale_nodes,
             time.time,
         )
+        task_sets = TaskSets(
+            client, self.store, lambda key: self._task_sets.queue.add(key), self.sync.relist, time.time
+        )
         self._placements = figures.Placements(self._meter, boot_time)
         self._messages_told = 0.0
         made: dict[str, list[Controller[Any]]] = {name: [] for name in controllers}
@@ -111,6 +115,7 @@ class Operators:
         self._types: Controller[str] = make("chain", "functiontype", self._type, kinds.FUNCTION_TYPE)
         # One key: a placement is decided with all flows in view.
         self._schedule: Controller[str] = make("scheduler", "scheduler", self._place, None, workers=1)
+        self._task_sets: Controller[FlowKey] = make("taskset", "taskset", task_sets.work, kinds.TASK_SET, workers=8)
         self.controllers: Mapping[str, Sequence[Controller[Any]]] = made
         self._heartbeats: Heartbeats | None = None
         if home and ("scheduler" in made or "dataflow" in made):
@@ -122,6 +127,8 @@ class Operators:
             type=self._types.queue.add if "chain" in made else _nothing,
             schedule=self._schedule_all if "scheduler" in made else _nothing,
             pod_gone=flows.pod_gone if "dataflow" in made else _nothing,
+            task_set=self._task_sets.queue.add if "taskset" in made else _nothing,
+            flow_changed=task_sets.flow_changed if "taskset" in made else _nothing,
         )
         self._tell_figures()
 

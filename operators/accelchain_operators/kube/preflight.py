@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from accelchain.api.common import API_VERSION, GROUP, VERSION
 from accelchain.api.crd import crds
 from accelchain_operators.kube.client import ApiError, JsonObject
 from accelchain_operators.kube.http_client import HttpClient
+from accelchain_operators.kube.separation import FOREIGN
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,33 @@ async def check_kinds(client: HttpClient, patience: float = PUBLISHING) -> None:
                 " unknown to the API; apply manifests/crds of this version"
             )
         await asyncio.sleep(FIRST_PAUSE)
+
+
+async def check_foreign_kinds(client: HttpClient, controllers: Iterable[str]) -> None:
+    """Look for the kinds of others that some controllers can't do without.
+
+    Raises:
+        PreflightError: the cluster does not have them.
+        ApiError: the API does not answer.
+    """
+    for controller in controllers:
+        for type in FOREIGN.get(controller, ()):
+            if type.plural not in await _served(client, type.api_version):
+                group = type.api_version.rpartition("/")[0]
+                raise PreflightError(
+                    f"the controller {controller} needs Argo Workflows, and this cluster has no {type.plural}.{group}: "
+                    f"install Argo Workflows, or leave {controller} out of --controllers (argo.taskset.enabled=false)"
+                )
+
+
+async def _served(client: HttpClient, api_version: str) -> set[str]:
+    try:
+        document = await client.document(f"/apis/{api_version}")
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        return set()
+    return {resource["name"] for resource in document.get("resources") or ()}
 
 
 async def _missing(client: HttpClient, needed: Mapping[str, JsonObject]) -> list[str]:

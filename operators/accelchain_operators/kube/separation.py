@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from accelchain.argo.core.identity import UID_LABEL
 from accelchain_operators.kube import kinds
 from accelchain_operators.kube.client import ResourceType
 
 CONTROLLERS = ("chain", "dataflow", "scheduler")
+"""Those that every cluster needs, and a laptop runs."""
+OPTIONAL = ("taskset",)
+"""Those that are run where they are asked for: ``taskset`` needs the kinds of Argo Workflows."""
 
 _ABSTRACTS = (
     kinds.FUNCTION_CHAIN,
@@ -34,9 +38,13 @@ READS: Mapping[str, tuple[ResourceType, ...]] = {
     ),
     # A placement is decided with all flows and all devices in view.
     "scheduler": (kinds.DATA_FLOW, *_ABSTRACTS),
+    # The steps of Workflows, and the flows that were made for them.
+    "taskset": (kinds.TASK_SET, kinds.DATA_FLOW),
 }
 """By controller, the kinds that it watches. Scheduler and dataflow follow node Leases and Nodes besides, see
 ``heartbeats``."""
+FOREIGN: Mapping[str, tuple[ResourceType, ...]] = {"taskset": (kinds.WORKFLOW, kinds.TASK_SET)}
+"""By controller, the kinds of others that it can't do without."""
 
 
 def watched(controllers: Iterable[str]) -> dict[ResourceType, str]:
@@ -46,12 +54,15 @@ def watched(controllers: Iterable[str]) -> dict[ResourceType, str]:
         ValueError: there is no such controller, or none is named.
     """
     chosen = tuple(controllers)
-    if unknown := sorted(set(chosen) - set(CONTROLLERS)):
-        raise ValueError(f"there is no controller {', '.join(unknown)}: choose among {', '.join(CONTROLLERS)}")
+    if unknown := sorted(set(chosen) - set(READS)):
+        raise ValueError(f"there is no controller {', '.join(unknown)}: choose among {', '.join(READS)}")
     if not chosen:
-        raise ValueError(f"no controller is named: choose among {', '.join(CONTROLLERS)}")
+        raise ValueError(f"no controller is named: choose among {', '.join(READS)}")
     needed = {type for name in chosen for type in READS[name]}
-    return {type: selector for type, selector in kinds.WATCHED.items() if type in needed}
+    selectors = kinds.WATCHED | {kinds.TASK_SET: ""}
+    if set(chosen) == {"taskset"}:
+        selectors |= {kinds.DATA_FLOW: UID_LABEL}
+    return {type: selector for type, selector in selectors.items() if type in needed}
 
 
 def lease_name(controller: str) -> str:

@@ -25,7 +25,7 @@ _TIMES = LeaseOptions()
     default=",".join(CONTROLLERS),
     show_default=True,
     metavar="NAME,…",
-    help="Which operators this process runs.",
+    help="Which operators this process runs; taskset besides, where Argo Workflows is installed.",
 )
 @click.option(
     "-n", "--namespace", "namespaces", multiple=True, help="Whose flows and chains; repeatable; all where absent."

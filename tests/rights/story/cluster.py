@@ -24,24 +24,33 @@ NODE, STAGE_NODE = "machine", "stage"
 """The node with a kubelet, and the one without: its workers live and end as scenes tell."""
 DEADLINE = 60.0
 REQUESTS = 1_000_000
-WORKFLOWS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "workflows.argoproj.io"},
-    "spec": {
-        "group": "argoproj.io",
-        "scope": "Namespaced",
-        "names": {"plural": "workflows", "kind": "Workflow"},
-        "versions": [
-            {
-                "name": "v1alpha1",
-                "served": True,
-                "storage": True,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-            }
-        ],
-    },
-}
+
+
+def _of_argo(kind: str, *subresources: str) -> JsonObject:
+    """Return a CRD of Argo's as its minimal manifests have it: any field."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": "v1alpha1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": anything},
+        "subresources": {name: {} for name in subresources},
+    }
+    plural = f"{kind.lower()}s"
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.argoproj.io"},
+        "spec": {
+            "group": "argoproj.io",
+            "scope": "Namespaced",
+            "names": {"plural": plural, "kind": kind},
+            "versions": [version],
+        },
+    }
+
+
+OF_ARGO = (_of_argo("Workflow"), _of_argo("WorkflowTaskSet", "status"))
 OF_THE_CHART = {"app.kubernetes.io/name": "accelchain", "app.kubernetes.io/instance": "accelchain"}
 INSTALLED = ("Namespace", "CustomResourceDefinition", "ServiceAccount", "FunctionType")
 RBAC = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -79,7 +88,8 @@ class Cluster:
             for obj in installed:
                 if obj["kind"] == wanted:
                     self.api.put(copy.deepcopy(obj))
-        self.api.put(copy.deepcopy(WORKFLOWS))
+        for crd in OF_ARGO:
+            self.api.put(copy.deepcopy(crd))
         self.api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}})
         self.api.put(ours("FunctionChain", "film", CHAIN, TEAM))
         for kind in ("ConnectionType", "SchedulingStrategy"):

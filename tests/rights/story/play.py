@@ -6,11 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from accelchain_operators.kube import kinds
 from accelchain_operators.kube.client import JsonObject
-from accelchain_operators.kube.separation import CONTROLLERS, lease_name
+from accelchain_operators.kube.separation import READS, lease_name
 from accelchain_operators.localkube.faults import Fault
 from accelchain_operators.localkube.kubelet.kubelet import Kubelet
 from accelchain_operators.localkube.recorder import Recorded
@@ -41,7 +42,7 @@ async def play(installed: Sequence[JsonObject], video: Path, folder: Path) -> Se
         )
         stack.push_async_callback(kubelet.stop)
         await kubelet.start()
-        parts = [operator(cluster.api, name) for name in CONTROLLERS]
+        parts = [operator(cluster.api, name) for name in READS]
         parts.append(node_agent(cluster.api, NODE))
         for part in parts:
             stack.push_async_callback(part.stop)
@@ -67,7 +68,8 @@ def _set_faults(cluster: Cluster) -> None:
     faults.add(Fault(verb="watch", resource="dataflows", code=410, times=2))
     faults.add(Fault(verb="watch", resource="configmaps", drop_after=1))
     faults.add(Fault(verb="create", resource="events", code=503, after_write=True))
-    for name in CONTROLLERS:
+    faults.add(Fault(verb="patch", resource="workflowtasksets", subresource="status", code=409))
+    for name in READS:
         faults.add(Fault(verb="patch", resource="leases", name=lease_name(name), code=409))
 
 
@@ -86,27 +88,28 @@ async def _inventory(cluster: Cluster) -> None:
 
 
 async def _hand_over(cluster: Cluster, stack: AsyncExitStack, parts: list[Process]) -> None:
-    """Have every leader renew its Lease once and meet a conflict; then another replica takes one over."""
+    """Have every leader renew its Lease once and meet a conflict; then other replicas take two over."""
 
     async def conflicted() -> bool:
         met = {
             r.name for r in cluster.api.recorder.requests if (r.resource, r.verb, r.code) == ("leases", "patch", 409)
         }
-        return met >= {lease_name(name) for name in CONTROLLERS}
+        return met >= {lease_name(name) for name in READS}
 
     await cluster.until(conflicted, "conflict over each Lease")
-    (chain,) = [part for part in parts if part.name == "chain"]
-    other = operator(cluster.api, "chain")
-    stack.push_async_callback(other.stop)
-    parts.append(await other.start())
-    before = await cluster.client.get(kinds.LEASE, lease_name("chain"), HOME)
-    await chain.stop()
+    for name in ("chain", "taskset"):
+        (leader,) = [part for part in parts if part.name == name]
+        other = operator(cluster.api, name)
+        stack.push_async_callback(other.stop)
+        parts.append(await other.start())
+        before = await cluster.client.get(kinds.LEASE, lease_name(name), HOME)
+        await leader.stop()
+        await cluster.until(partial(_taken_over, cluster, name, before), f"leader of the {name} operator")
 
-    async def taken_over() -> bool:
-        spec = (await cluster.client.get(kinds.LEASE, lease_name("chain"), HOME))["spec"]
-        return spec["holderIdentity"] not in ("", before["spec"]["holderIdentity"])
 
-    await cluster.until(taken_over, "leader of the chain operator")
+async def _taken_over(cluster: Cluster, name: str, before: JsonObject) -> bool:
+    spec = (await cluster.client.get(kinds.LEASE, lease_name(name), HOME))["spec"]
+    return spec["holderIdentity"] not in ("", before["spec"]["holderIdentity"])
 
 
 async def _leave(cluster: Cluster, parts: Sequence[Process]) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from accelchain_operators.kube import kinds
 from accelchain_operators.kube.client import JsonObject, ResourceType
 from accelchain_operators.reconcile.names import worker_name
+from story.argo import step_whose_node_is_elsewhere, steps_of_a_workflow
 from story.cluster import NODE, RESULT, STAGE_NODE, TEAM, Cluster, ours
 
 JOB = ResourceType("batch/v1", "Job", "jobs")
-WORKFLOW = ResourceType("argoproj.io/v1alpha1", "Workflow", "workflows")
 Scene = Callable[[Cluster], Coroutine[Any, Any, None]]
 
 
@@ -108,7 +108,7 @@ def owned_by(type: ResourceType, spec: JsonObject, end: JsonObject) -> Scene:
         reference = {"apiVersion": type.api_version, "kind": type.kind, "name": name, "uid": owner["metadata"]["uid"]}
         await cluster.submit(name, meta={"ownerReferences": [reference]})
         await cluster.pod(name)
-        subresource = "" if type == WORKFLOW else "status"
+        subresource = "" if type == kinds.WORKFLOW else "status"
         await cluster.client.patch(type, name, TEAM, {"status": end}, subresource=subresource)
         await cluster.condition(name, "Failed", "True", "OwnerEnded")
 
@@ -159,7 +159,9 @@ SCENES: tuple[Scene, ...] = (
     opened_by_a_secret,
     owned_by(kinds.POD, {"containers": [{"name": "main", "image": "x"}]}, {"phase": "Succeeded"}),
     owned_by(JOB, {"template": {}}, {"conditions": [{"type": "Failed", "status": "True"}]}),
-    owned_by(WORKFLOW, {}, {"phase": "Error"}),
+    owned_by(kinds.WORKFLOW, {}, {"phase": "Error"}),
     orphaned,
     with_names_that_are_taken,
+    steps_of_a_workflow,
+    step_whose_node_is_elsewhere,
 )

@@ -13,6 +13,15 @@ app.kubernetes.io/part-of: accelchain
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 {{- end }}
 
+{{/* The operators that run, as a JSON array. */}}
+{{- define "accelchain.operators" -}}
+{{- $names := list "chain" "dataflow" "scheduler" -}}
+{{- if .Values.argo.taskset.enabled -}}
+{{- $names = append $names "taskset" -}}
+{{- end -}}
+{{ toJson $names }}
+{{- end }}
+
 {{/* A whole image; the argument is {root, image}. */}}
 {{- define "accelchain.image" -}}
 {{- $image := .root.Values.image -}}

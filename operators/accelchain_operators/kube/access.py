@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a ServiceAccount may do: whoever may create a WorkflowTaskSet must not borrow the operator's rights with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
+from accelchain_operators.kube.kinds import DATA_FLOW
+from accelchain_operators.reconcile.taskset_state import Access
+
+logger = logging.getLogger(__name__)
+
+REVIEW = ResourceType("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
+REMEMBERED = 60.0
+"""Seconds that an answer holds."""
+BELIEVED = 1.5
+"""Seconds for which a ServiceAccount has to be refused: its Role may come together with the Workflow."""
+
+
+@dataclass(slots=True)
+class _Answer:
+    allowed: bool
+    message: str
+    asked_at: float
+    refused_since: float
+
+
+class AccessReviews:
+    """Asks the API, and remembers.
+
+    Args:
+        client: The API.
+    """
+
+    def __init__(self, client: KubeClient) -> None:
+        self._client = client
+        self._answers: dict[tuple[str, str], _Answer] = {}
+
+    async def may_create_flows(self, namespace: str, account: str) -> Access:
+        """Tell whether a ServiceAccount may create DataFlows in its namespace.
+
+        Raises:
+            ApiError: the API does not answer.
+        """
+        now = asyncio.get_running_loop().time()
+        known = self._answers.get((namespace, account))
+        if known is not None and known.allowed and now - known.asked_at < REMEMBERED:
+            return Access(True)
+        allowed, message = await self._ask(namespace, account)
+        since = known.refused_since if known is not None and not known.allowed else now
+        if now - since > REMEMBERED:
+            since = now  # of another Workflow, long ago
+        self._answers[namespace, account] = _Answer(allowed, message, now, since)
+        self._forget(now)
+        return Access(allowed, message, is_final=allowed or now - since >= BELIEVED)
+
+    async def _ask(self, namespace: str, account: str) -> tuple[bool, str]:
+        attributes = {"namespace": namespace, "verb": "create", "group": "accelchain.io", "resource": DATA_FLOW.plural}
+        review: JsonObject = {
+            "apiVersion": REVIEW.api_version,
+            "kind": REVIEW.kind,
+            "metadata": {},
+            "spec": {
+                "user": f"system:serviceaccount:{namespace}:{account}",
+                "groups": ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"],
+                "resourceAttributes": attributes,
+            },
+        }
+        try:
+            answer = await self._client.create(REVIEW, review)
+        except ApiError as error:
+            if error.code != 403:
+                raise
+            logger.warning("what ServiceAccounts may do can't be asked: %s", error)
+            return False, f"the task-set operator lacks a right: apply accelchain's manifests anew ({error.message})"
+        if (answer.get("status") or {}).get("allowed"):
+            return True, ""
+        return False, _advice(namespace, account)
+
+    def _forget(self, now: float) -> None:
+        for key in [key for key, known in self._answers.items() if now - known.asked_at > REMEMBERED]:
+            del self._answers[key]
+
+
+def _advice(namespace: str, account: str) -> str:
+    role = "accelchain-workflow"
+    return (
+        f"ServiceAccount {account} of this Workflow may not create dataflows.accelchain.io in namespace {namespace}: "
+        f"kubectl create role {role} -n {namespace} --verb=create,get --resource=dataflows.accelchain.io && "
+        f"kubectl create rolebinding {role}-{account} -n {namespace} --role={role} "
+        f"--serviceaccount={namespace}:{account}"
+    )

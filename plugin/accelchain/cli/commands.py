@@ -25,10 +25,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "delete": ("lifecycle", "Delete a DataFlow and everything made for it."),
     "validate": ("validate", "Check a file without running it."),
     "graph": ("graph", "Draw a chain with its placement as SVG."),
+    "fuse": ("fuse", "Rewrite an Argo workflow: chains of steps become one DataFlow each."),
+    "unfuse": ("fuse", "Take a fused workflow back to what it was."),
+    "argo": ("argo", "Install the Argo plugin; write templates for clusters without it."),
     "doctor": ("doctor", "Check that this machine can run flows."),
     "operator": ("operator", "Run operators in or for a cluster (what their containers run)."),
     "node": ("node", "Publish this node's devices and heartbeat (what the DaemonSet runs)."),
     "worker": ("worker", "Run a plan (what worker Pods run)."),
+    "step": ("step", "Run one function on files (what ordinary pods of a chain run)."),
     "uninstall": ("uninstall", "Remove what a release leaves in its cluster (what helm uninstall runs)."),
 }
 """Command: module of this package that holds it, and its line in the help (so that help imports nothing)."""

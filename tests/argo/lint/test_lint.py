@@ -354,7 +354,7 @@ def test_whatever_stands_anywhere_is_no_crash(new: Any) -> None:
     ("text", "code", "said"),
     [
         ("", 2, "empty"),
-        ("a: [", 2, "1.yaml:1:5: this is no YAML"),
+        ("a: [", 2, "1.yaml:2:1: this is no YAML"),
         ("a: 1\na: 2", 2, "twice"),
         ("&a [*a, *a]", 2, "too large"),
         ("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: 2020-01-01, 1: a, on: b}", 0, ""),

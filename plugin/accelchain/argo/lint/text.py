@@ -17,6 +17,10 @@ class TextError(Exception):
     """A file that is no YAML; the message says where."""
 
 
+class DuplicateKeyError(TextError):
+    """A mapping has a key twice: YAML forbids it, and Argo takes one of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document of a file."""
@@ -45,6 +49,7 @@ def load(text: str, source: str) -> list[Document]:
         source: the file's name, for messages.
 
     Raises:
+        DuplicateKeyError: a key is there twice.
         TextError: it is no YAML, or holds nothing.
     """
     try:
@@ -52,7 +57,8 @@ def load(text: str, source: str) -> list[Document]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-        raise TextError(f"{where}: this is no YAML: {error.problem or error.context}.") from None
+        kind = DuplicateKeyError if isinstance(error, _TwiceError) else TextError
+        raise kind(f"{where}: this is no YAML: {error.problem or error.context}.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise TextError(f"{source}: this is no YAML: {reason}.") from None
@@ -92,7 +98,11 @@ def _key(key: Any) -> str:
     return str(key).lower() if isinstance(key, bool) else str(key)
 
 
-class _Loader(yaml.SafeLoader):
+class _TwiceError(yaml.constructor.ConstructorError):
+    """A key is there twice."""
+
+
+class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
     """Refuses a key that is given twice, and leaves dates and times as text, as Argo's JSON has them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -100,11 +110,10 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key '{key.value}' is there twice", key.start_mark
-                    )
+                    raise _TwiceError(None, None, f"the key '{key.value}' is there twice", key.start_mark)
                 seen.add(key.value)
-        return super().construct_mapping(node, deep)
+        made: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return made
 
 
 _Loader.yaml_implicit_resolvers = {

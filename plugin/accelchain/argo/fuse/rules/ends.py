@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rule 8: a chain begins at an address and ends at one, and both are known to a DataFlow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from accelchain.argo.fuse.leaf import Leaf, named
+from accelchain.argo.fuse.report import Stop
+from accelchain.argo.fuse.scope import Chain, Step
+
+JsonObject = dict[str, Any]
+
+KINDS: Final = (
+    "s3", "http", "gcs", "azure", "oss", "hdfs", "git", "raw", "artifactory", "plugin",
+)  # fmt: skip
+_READABLE: Final = ("s3", "http")
+_S3: Final = {
+    "endpoint", "bucket", "key", "region", "insecure",
+    "accessKeySecret", "secretKeySecret", "sessionTokenSecret", "caSecret",
+}  # fmt: skip
+_PLAIN: Final = {"name", "path", "from", "archive", "globalName", *_READABLE}
+_IDENTIFIER: Final = re.compile(r"[A-Za-z][-A-Za-z0-9_]{0,62}", re.ASCII)
+
+
+def rule_08_ends(chain: Chain) -> Iterator[Stop]:
+    """The chain reads from an address and writes to one, and only the last step has outputs."""
+    first, last = chain.members[0], chain.members[-1]
+    if first.leaf is not None:
+        yield from _start(first, first.leaf)
+    for step, leaf in chain.leaves():
+        for artifact in leaf.reads.values():
+            yield from _read(chain, step, artifact)
+    if last.leaf is not None:
+        yield from _end(chain, last, last.leaf)
+
+
+def _start(step: Step, leaf: Leaf) -> Iterator[Stop]:
+    for artifact in leaf.inputs.values():
+        yield Stop(8, step.name, f"a DataFlow can't begin with it: its artifact '{artifact}' holds frames, no source.")
+    if not leaf.inputs and not leaf.reads_something:
+        yield Stop(8, step.name, "a DataFlow can't begin with it: it reads from no address.")
+
+
+def _end(chain: Chain, step: Step, leaf: Leaf) -> Iterator[Stop]:
+    for artifact in leaf.outputs.values():
+        used = any(use.what == f"outputs.artifacts.{artifact}" for use in chain.scope.mentioned(step.name, but=()))
+        if used or artifact not in leaf.ephemeral:
+            message = f"a DataFlow can't end with it: its artifact '{artifact}' holds frames, which only a sink stores."
+            yield Stop(8, step.name, message)
+    if not leaf.writes_something:
+        yield Stop(8, step.name, "a DataFlow can't end with it: it writes to no address.")
+    for name in named(step.template, "outputs", "parameters"):
+        if name not in leaf.results:
+            hint = "name the function's result in the annotation accelchain.io/results"
+            yield Stop(8, step.name, f"nothing says what gives its output parameter '{name}': {hint}.")
+    for name in (step.template.get("outputs") or {}).keys() - {"parameters", "artifacts"}:
+        yield Stop(8, step.name, f"outputs.{name} is nothing that a DataFlow gives.")
+    artifacts = named(step.template, "outputs", "artifacts")
+    for name in leaf.writes.values():
+        yield from _written(step, artifacts[name])
+
+
+def _written(step: Step, artifact: JsonObject) -> Iterator[Stop]:
+    name = artifact["name"]
+    if not _IDENTIFIER.fullmatch(name):
+        yield Stop(
+            8, step.name, f"its artifact's name '{name}' is none for an output of a chain: use letters, - and _."
+        )
+    if fault := _fault(artifact):
+        yield Stop(8, step.name, f"its artifact '{name}' {fault}.")
+    placed = kind_of(artifact) != "" and artifact.get("archive") != {"none": {}}
+    if placed or not _archive_agreed(artifact):
+        yield Stop(8, step.name, f"its artifact '{name}' is stored as an archive: write archive: {{none: {{}}}}.")
+
+
+def _archive_agreed(artifact: JsonObject) -> bool:
+    return artifact.get("archive") in (None, {"none": {}})
+
+
+def _read(chain: Chain, step: Step, name: str) -> Iterator[Stop]:
+    declared = named(step.template, "inputs", "artifacts")[name]
+    given = step.artifacts.get(name)
+    for artifact in (declared, given) if given is not None else (declared,):
+        if fault := _fault(artifact):
+            yield Stop(8, step.name, f"its artifact '{name}' {fault}.")
+    if given is None and kind_of(declared) == "":
+        yield Stop(8, step.name, f"its artifact '{name}' has no location.")
+    if given is None or kind_of(given):
+        return
+    source = step.source(name)
+    if source is not None and source[0] in chain.scope.steps:
+        maker = chain.scope.steps[source[0]].template
+        kind = kind_of(named(maker, "outputs", "artifacts").get(source[1], {}))
+        if kind not in ("", *_READABLE):
+            yield Stop(8, step.name, f"its artifact '{name}' lies in {kind}, where no DataFlow reads: use s3 or http.")
+    elif "from" not in given:
+        yield Stop(8, step.name, f"its artifact '{name}' has no location.")
+
+
+def kind_of(artifact: JsonObject) -> str:
+    """Return what sort of place an artifact has; empty: none of its own."""
+    return next((kind for kind in KINDS if artifact.get(kind) is not None), "")
+
+
+def _fault(artifact: JsonObject) -> str:
+    """Return what of an artifact's declaration no DataFlow can do."""
+    kind = kind_of(artifact)
+    if kind not in ("", *_READABLE):
+        return f"lies in {kind}, where no DataFlow reads or writes: use s3 or http"
+    if unknown := sorted(key for key in artifact if key not in _PLAIN and artifact[key] not in (None, False)):
+        return f"has {unknown[0]}, which a DataFlow has not"
+    place = artifact.get(kind) if kind else {}
+    if not isinstance(place, dict):
+        return f"has no {kind} that can be read"
+    if unknown := sorted(key for key in place if key not in (_S3 if kind == "s3" else {"url"})):
+        return f"has {kind}.{unknown[0]}, which a DataFlow has not"
+    if kind == "s3" and not place.get("key"):
+        return "has no key in s3"
+    return "" if _archive_agreed(artifact) else "is kept as an archive"

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules 13 to 15: variables, limits of the workflow, and what functions are declared to be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from accelchain.argo.fuse.leaf import Leaf, named
+from accelchain.argo.fuse.report import Stop
+from accelchain.argo.fuse.scope import Chain, Step
+from accelchain.argo.fuse.tags import tags, texts
+from accelchain.argo.fuse.values import VARIABLE, value_of
+
+
+def rule_13_variables(chain: Chain) -> Iterator[Stop]:
+    """A step's arguments are known when the chain starts, and the same in a DataFlow as in a Pod."""
+    for step, leaf in chain.leaves():
+        for tag in dict.fromkeys(_tags_of(step, leaf)):
+            known = VARIABLE.fullmatch(tag)
+            if known is None:
+                yield Stop(13, step.name, f"{{{{{tag[:60]}}}}} is something else in a DataFlow, or unknown.")
+            elif known["parameter"] is not None:
+                yield from _value(step, known["parameter"])
+        if any("$(" in text for _, text in texts([_container(step).get("command"), _container(step).get("args")])):
+            yield Stop(13, step.name, "its command line holds $(…), which Kubernetes replaces.")
+        elif any("$(" in value for value in leaf.parameters.values()):
+            yield Stop(13, step.name, "one of its parameters holds $(…), which a DataFlow replaces.")
+
+
+def _container(step: Step) -> Any:
+    return step.template.get("container") or step.template.get("script") or {}
+
+
+def _tags_of(step: Step, leaf: Leaf) -> Iterator[str]:
+    yield from tags(dict(leaf.parameters))
+    yield from tags(_container(step))
+    for side, names in (("inputs", leaf.reads.values()), ("outputs", leaf.writes.values())):
+        yield from tags(
+            [artifact for name, artifact in named(step.template, side, "artifacts").items() if name in names]
+        )
+
+
+def _value(step: Step, name: str) -> Iterator[Stop]:
+    """Check where a parameter's value comes from."""
+    declared = named(step.template, "inputs", "parameters").get(name)
+    value = value_of(step, name)
+    if declared is None:
+        yield Stop(13, step.name, f"its template has no input parameter '{name}'.")
+    elif value is None:
+        yield Stop(13, step.name, f"its parameter '{name}' has no value that is known when it starts.")
+    elif "$(" in value:
+        yield Stop(13, step.name, f"its parameter '{name}' holds $(…), which a DataFlow replaces.")
+    elif any("item" in re.findall(r"\w+", tag) for tag in tags(value)):
+        yield Stop(13, step.name, f"its parameter '{name}' is an item of a loop.")
+
+
+def rule_14_limits(chain: Chain) -> Iterator[Stop]:
+    """Nothing counts Pods: Argo does not count steps of plugins."""
+    scope = chain.scope
+    if scope.spec.get("parallelism") is not None:
+        yield Stop(14, chain.names[0], "the workflow limits its parallelism, and Argo counts only Pods.")
+    for name in scope.limits:
+        yield Stop(14, chain.names[0], f"template '{name}' limits its parallelism, and Argo counts only Pods.")
+    if scope.template.get("failFast") is False or (scope.template.get("dag") or {}).get("failFast") is False:
+        yield Stop(14, chain.names[0], f"template '{scope.name}' goes on after a failure (failFast: false).")
+
+
+def rule_15_pure(chain: Chain) -> Iterator[Stop]:
+    """Functions do nothing but what their ports say, and there is an implementation of each."""
+    for step, leaf in chain.leaves():
+        if leaf.side_effects:
+            yield Stop(15, step.name, "it is declared to have side effects (accelchain.io/side-effects).")
+        if leaf.unsound:
+            yield Stop(15, step.name, f"its function can't be used: {leaf.unsound}")

@@ -8,9 +8,9 @@ DEMO   := pipelines/person-detection
 OUT    ?= demo-output
 BASE   ?= debian
 
-.PHONY: demo test e2e smoke images lint bench manifests lock clean help
+.PHONY: demo test e2e e2e-argo smoke images lint bench bench-argo manifests lock clean help
 help:               ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: $(READY)      ## find people in a clip: the chain of DESIGN, resources appearing, video with boxes
 	@mkdir -p $(OUT)
@@ -27,6 +27,9 @@ images: $(READY)    ## build the container images without a daemon or a registry
 e2e: images         ## the end-to-end suite on a real Kubernetes on this machine (root, Go, Debian's packages)
 	ACCELCHAIN_REALKUBE=1 $(BIN)/python -m pytest tests/realkube
 
+e2e-argo: images    ## the same with the real Argo, whose binaries ACCELCHAIN_ARGO_CONTROLLER and ACCELCHAIN_ARGOEXEC name
+	ACCELCHAIN_REALKUBE=1 $(BIN)/python -m pytest tests/realkube/argo
+
 smoke: $(READY)     ## the part of it that continuous integration runs; skipped with the reason where it can't run
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(MAKE) --no-print-directory images; fi
 	ACCELCHAIN_REALKUBE=1 $(BIN)/python -m pytest tests/realkube -m smoke
@@ -41,6 +44,11 @@ lint: $(READY)      ## ruff, mypy --strict, import contracts, drift of generated
 
 bench: $(READY)     ## figures, side by side in one run
 	$(BIN)/python benchmarks/run.py
+
+bench-argo: images  ## figures of workflows, with the real Argo
+	$(BIN)/python benchmarks/argo.py
+	$(BIN)/python benchmarks/argo_plugin.py
+	$(BIN)/python benchmarks/argo_fuse.py
 
 manifests: $(READY) ## generate the CRDs, their page, the plan's schema, install.yaml and kustomize
 	$(BIN)/python -m accelchain.api.crd manifests/crds

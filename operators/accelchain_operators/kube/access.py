@@ -18,6 +18,8 @@ REMEMBERED = 60.0
 """Seconds that an answer holds."""
 BELIEVED = 1.5
 """Seconds for which a ServiceAccount has to be refused: its Role may come together with the Workflow."""
+UNABLE = 30.0
+"""Seconds for which we have to be refused ourselves: an API server that starts refuses all until it knows its Roles."""
 
 
 @dataclass(slots=True)
@@ -49,15 +51,16 @@ class AccessReviews:
         known = self._answers.get((namespace, account))
         if known is not None and known.allowed and now - known.asked_at < REMEMBERED:
             return Access(True)
-        allowed, message = await self._ask(namespace, account)
+        allowed, message, believed = await self._ask(namespace, account)
         since = known.refused_since if known is not None and not known.allowed else now
         if now - since > REMEMBERED:
             since = now  # of another Workflow, long ago
         self._answers[namespace, account] = _Answer(allowed, message, now, since)
         self._forget(now)
-        return Access(allowed, message, is_final=allowed or now - since >= BELIEVED)
+        return Access(allowed, message, is_final=allowed or now - since >= believed)
 
-    async def _ask(self, namespace: str, account: str) -> tuple[bool, str]:
+    async def _ask(self, namespace: str, account: str) -> tuple[bool, str, float]:
+        """Return the answer, why it is no, and for how long (s) it has to be no."""
         attributes = {"namespace": namespace, "verb": "create", "group": "accelchain.io", "resource": DATA_FLOW.plural}
         review: JsonObject = {
             "apiVersion": REVIEW.api_version,
@@ -75,10 +78,11 @@ class AccessReviews:
             if error.code != 403:
                 raise
             logger.warning("what ServiceAccounts may do can't be asked: %s", error)
-            return False, f"the task-set operator lacks a right: apply accelchain's manifests anew ({error.message})"
+            message = f"the task-set operator lacks a right: apply accelchain's manifests anew ({error.message})"
+            return False, message, UNABLE
         if (answer.get("status") or {}).get("allowed"):
-            return True, ""
-        return False, _advice(namespace, account)
+            return True, "", 0.0
+        return False, _advice(namespace, account), BELIEVED
 
     def _forget(self, now: float) -> None:
         for key in [key for key, known in self._answers.items() if now - known.asked_at > REMEMBERED]:

@@ -35,8 +35,8 @@ TaskSetKey = tuple[str, str]
 Write = Callable[[], Awaitable[bool]]
 """Writes, and tells whether the TaskSet is to be looked at again for it, which no event says."""
 
-AT_ONCE = 64
-"""Flows that are written before the next look: results must not wait for hundreds of them."""
+AT_ONCE = 32
+"""Flows that are written before the next look: at 100 calls a second a result waits 0.3 s for them."""
 GONE = (404, 409)
 """It is gone, or another object has its name by now."""
 
@@ -115,16 +115,24 @@ class TaskSets:
             self._entries.pop(key, None)
             return None
         entry = self._entries.get(key)
-        if entry is None or entry.id != id_:
-            if not self._concerns_us(task_set, id_):
-                return None
+        if entry is not None and entry.id != id_:
+            entry = None
+        if not self._has_open_steps(task_set, id_, entry):
+            self._entries.pop(key, None)  # most are of Workflows that have ended, which may be large
+            return None
+        if entry is None:
             entry = self._entries[key] = _Entry(id_, WorkflowReader(self._client, id_))
         plan = await self._decide(entry, task_set)
         return await self._carry_out(entry, task_set, plan)
 
-    def _concerns_us(self, task_set: JsonObject, id_: WorkflowId) -> bool:
-        left = id_.uid in self._flows and bool(told_nodes(task_set))
-        return left or bool(our_tasks(task_set))
+    def _has_open_steps(self, task_set: JsonObject, id_: WorkflowId, entry: _Entry | None) -> bool:
+        """Tell whether there are steps of ours, or results of such ones."""
+        if our_tasks(task_set):
+            return True
+        flows = self._flows.get(id_.uid, {}).values()
+        known = {(flow["metadata"].get("annotations") or {}).get(NODE_ID, "") for flow in flows}
+        known |= entry.memory.keys() if entry is not None else set()
+        return not known.isdisjoint(told_nodes(task_set))
 
     async def _decide(self, entry: _Entry, task_set: JsonObject) -> TaskSetPlan:
         loop = asyncio.get_running_loop()
@@ -136,11 +144,6 @@ class TaskSets:
             # Of an earlier try, perhaps.
             entry.in_the_way.clear()
             entry.refused.clear()
-        tasks = our_tasks(task_set)
-        if not tasks and not (told_nodes(task_set).keys() & self._known_nodes(entry)):
-            # Nothing of ours is open: most TaskSets are of Workflows that have ended.
-            entry.decisions.keep(())
-            return _NOTHING
         if changed or entry.workflow.age == float("inf") or (entry.poll_at is not None and begun >= entry.poll_at):
             await self._read(entry)
         plan = self._plan(entry, task_set, None)
@@ -152,12 +155,8 @@ class TaskSets:
             access = await self._access.may_create_flows(entry.id.namespace, entry.workflow.view.service_account)
             plan = self._plan(entry, task_set, access)
         entry.poll_at = None if plan.poll_after is None else loop.time() + plan.poll_after
-        entry.decisions.keep(tasks)
+        entry.decisions.keep(our_tasks(task_set))
         return plan
-
-    def _known_nodes(self, entry: _Entry) -> set[str]:
-        flows = self._flows.get(entry.id.uid, {}).values()
-        return {(flow["metadata"].get("annotations") or {}).get(NODE_ID, "") for flow in flows} | set(entry.memory)
 
     async def _read(self, entry: _Entry) -> None:
         if await entry.workflow.read():
@@ -280,9 +279,6 @@ class TaskSets:
         else:
             entry.in_the_way[name] = found
         return True
-
-
-_NOTHING = TaskSetPlan({}, (), (), (), False, float("inf"), {}, None, None)
 
 
 def _is_refusal(error: ApiError) -> bool:

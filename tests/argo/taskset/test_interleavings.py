@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from accelchain_operators.kube.tasksets import TaskSets
 
 KEY = ("default", "wf")
 ROUNDS = 80
+ARGO = (kinds.WORKFLOW, kinds.TASK_SET)
 ENDED = ("Succeeded", "Failed", "Error")
 ACTIONS = st.lists(
     st.one_of(
@@ -73,6 +74,8 @@ class World:
         self.task_sets: Any = None
         self.news = 0
         self._works = False
+        self.due = 0.0
+        """When the operator looks again by itself, by the loop's clock."""
         self.task_sets = TaskSets(self.kube, self.store, self._look_again, lambda _: None, self.now)
         self.kube.pending.clear()
         for type in (kinds.TASK_SET, kinds.DATA_FLOW):
@@ -91,7 +94,8 @@ class World:
         before, self._works = -1, True
         while before != self.news:
             before = self.news
-            await self.task_sets.work(KEY)
+            again = await self.task_sets.work(KEY)
+            self.due = float("inf") if again is None else self._loop.time() + again
         self._works = False
 
     async def _before_write(self, type: Any, patch: Any) -> None:
@@ -218,6 +222,37 @@ class World:
     def ended(self) -> bool:
         return (self.workflow()["metadata"].get("labels") or {}).get("workflows.argoproj.io/completed") == "true"
 
+    async def pass_by(self, seconds: float, requeue: float, happens: Mapping[float, str]) -> None:
+        """Let time pass: the controller reacts after its fixed pause (rate_limiters.go), the operator at once.
+
+        Args:
+            seconds: how long.
+            requeue: DEFAULT_REQUEUE_TIME.
+            happens: phases that the flow takes, by time; from the last one on it has new figures every 10 s.
+        """
+        begun, seen, reacts = self._loop.time(), "", float("inf")
+        left, figures = dict(happens), 0
+        while (passed := self._loop.time() - begun) < seconds:
+            for at in [at for at in left if at <= passed]:
+                phase = left.pop(at)
+                (flow,) = self.kube.all(kinds.DATA_FLOW)
+                await self.set_flow(flow, phase)
+            if not left and passed // 10 > figures:
+                figures = int(passed // 10)
+                (flow,) = self.kube.all(kinds.DATA_FLOW)
+                patch = {"status": {"progress": {"frames": figures}}}
+                await self.kube.patch(kinds.DATA_FLOW, flow["metadata"]["name"], "default", patch, subresource="status")
+            versions = str([o["metadata"]["resourceVersion"] for k in ARGO for o in self.kube.all(k)])
+            if versions != seen:
+                seen, reacts = versions, min(reacts, self._loop.time() + requeue)
+            if reacts <= self._loop.time():
+                reacts = float("inf")
+                await self.controller.operate("wf")
+            if self.kube.pending or self.due <= self._loop.time():
+                self.kube.deliver(self.store, len(self.kube.pending))
+                await self.work()
+            self._loop.offset += 0.25
+
     async def settle(self) -> None:
         """Let everybody go on undisturbed."""
         self.kube.deliver(self.store, len(self.kube.pending))
@@ -243,7 +278,7 @@ def virtual(request: pytest.FixtureRequest) -> Callable[[Callable[[Loop], Corout
     return run
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS, lose_all_removals=st.booleans())
 def test_every_node_ends_once_and_nothing_comes_back(
     actions: list[tuple[str, int]], lose_all_removals: bool, virtual: Any, parts: Any, make_step: Any
@@ -277,5 +312,26 @@ def test_every_node_ends_once_and_nothing_comes_back(
         assert world.workflow()["status"] == workflow["status"], "nothing comes back"
         for task_set in world.kube.all(kinds.TASK_SET):
             assert not (task_set.get("status") or {}).get("nodes"), "no key is left for a next try"
+
+    virtual(work)
+
+
+@pytest.mark.parametrize("requeue", [10.0, 1.0])
+def test_a_step_that_runs_for_ten_minutes_costs_few_writes_of_its_workflow(
+    requeue: float, virtual: Any, parts: Any, make_step: Any
+) -> None:
+    async def work(loop: Loop) -> None:
+        world = World(loop, *parts)
+        await world.controller.submit("wf", [make_step("a")])
+        await world.do("operate", 0)
+        world.kube.deliver(world.store, len(world.kube.pending))
+        await world.work()
+        reads = world.kube.calls["get", "workflows"]
+        await world.pass_by(600, requeue, {2: "Scheduled", 5: "Running"})
+        assert world.nodes()[next(iter(world.nodes()))]["message"].startswith("Running on n1/cpu0")
+        assert world.controller.workflow_writes <= 10
+        assert world.kube.calls["get", "workflows"] - reads <= 100
+        await world.pass_by(60, requeue, {0: "Succeeded"})
+        assert world.ended() and world.controller.workflow_writes <= 10
 
     virtual(work)

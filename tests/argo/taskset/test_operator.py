@@ -16,6 +16,7 @@ from accelchain_operators.kube.http_client import HttpClient
 from accelchain_operators.kube.life import Post
 from accelchain_operators.kube.preflight import PreflightError
 from accelchain_operators.kube.separation import CONTROLLERS, FOREIGN, OPTIONAL, READS, watched
+from accelchain_operators.localkube.faults import Fault
 from accelchain_operators.localkube.server import LocalKube
 from accelchain_operators.main import run_operators
 
@@ -42,6 +43,19 @@ async def test_a_role_that_comes_together_with_the_workflow_is_in_time(
     await bare.until(lambda: bare.asked("subjectaccessreviews"), "first question")
     await grant(bare)
     await bare.flow("detect")
+
+
+async def test_an_operator_that_may_not_ask_says_so_and_creates_nothing(
+    bare: Any, grant: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelchain_operators.kube.access.UNABLE", 0.5)
+    await grant(bare)
+    bare.kube.faults.add(Fault(verb="create", resource="subjectaccessreviews", code=403, times=None))
+    await bare.start_operator()
+    await bare.submit("detect")
+    told = await bare.until_told("detect", "Error")
+    assert told["message"].startswith("the task-set operator lacks a right: apply accelchain's manifests anew")
+    assert await bare.flows() == []
 
 
 async def test_another_account_s_rights_do_not_count(bare: Any, grant: Any) -> None:

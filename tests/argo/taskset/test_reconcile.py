@@ -216,13 +216,18 @@ def test_an_old_try_s_flow_is_not_replaced_without_the_account_s_rights(situatio
     assert not plan.deletes and plan.nodes[id_]
 
 
-def test_a_step_whose_result_is_on_its_way_takes_no_place(situation: Situation) -> None:
+@pytest.mark.parametrize("known", ["told", "taken"])
+def test_a_step_whose_result_is_on_its_way_takes_no_place(situation: Situation, known: str) -> None:
     """Argo takes 10 s to see it: with parallelism 1 the next step must not wait for that."""
     situation.workflow["spec"]["parallelism"] = 1
     first = situation.add("a", "Running")
-    situation.add("b", flow="")
+    second = situation.add("b", flow="")
+    situation.node(second)["startedAt"] = "2027-01-15T07:59:30Z"
     assert not situation.plan().creates
     (flow,) = situation.flows.values()
     flow["status"] = situation.status("Succeeded", NOW - 1)
-    situation.told(first, "Succeeded")
+    if known == "told":
+        situation.told(first, "Succeeded")
+    else:
+        situation.memory = {first: NodeMemory(handed="uid-a")}
     assert len(situation.plan().creates) == 1

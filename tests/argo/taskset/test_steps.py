@@ -200,7 +200,8 @@ async def test_a_retry_makes_a_new_flow_of_the_same_name(argo: Any) -> None:
             return next((f for f in await argo.flows() if f["metadata"]["uid"] != old["metadata"]["uid"]), None)
 
         new = await argo.until(another, "new flow")
-        assert new["metadata"]["name"] == old["metadata"]["name"] and await argo.told("detect") is None
+        assert new["metadata"]["name"] == old["metadata"]["name"]
+        assert (await argo.told("detect") or {"phase": ""})["phase"] != "Failed"
         old = new
         await argo.set_flow("detect", "Failed", reason="InvalidInput")
         await argo.until_told("detect", "Failed")
@@ -326,7 +327,7 @@ async def test_an_api_in_trouble_delays_and_doubles_nothing(bare: Any, grant: An
 
 
 async def test_hundreds_of_steps_cost_no_more_than_each_of_them(argo: Any) -> None:
-    count = 70
+    count = 50
     await argo.submit(*(f"s{i}" for i in range(count)))
 
     async def all_there() -> bool:
@@ -338,7 +339,7 @@ async def test_hundreds_of_steps_cost_no_more_than_each_of_them(argo: Any) -> No
 
     async def all_told() -> bool:
         nodes = ((await argo.task_set()).get("status") or {}).get("nodes") or {}
-        return len(nodes) == count
+        return [node["phase"] for node in nodes.values()] == ["Succeeded"] * count
 
     await argo.until(all_told, "result of each step")
     await argo.operate(2)

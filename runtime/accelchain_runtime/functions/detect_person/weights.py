@@ -6,6 +6,8 @@ Folding needs ``onnx`` and some 40 MB of memory; with a warm cache neither is sp
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -51,13 +53,29 @@ def load(folder: Path, cache: Path | None) -> Network:
 
 
 def _write(path: Path, network: Network) -> None:
-    """Write beside ``path``, then rename: a reader sees the whole file or none."""
+    """Write, then give it its name: a reader sees the whole file or none."""
     header = {"layers": [asdict(layer.shape) for layer in network.layers], "outputs": network.outputs}
     arrays: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8)}
     for layer in network.layers:
         arrays[f"weight{layer.shape.index}"] = layer.weight
         arrays[f"bias{layer.shape.index}"] = layer.bias
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # Without a name until it is whole: nothing stays of a process that is killed meanwhile.
+        descriptor = os.open(path.parent, os.O_TMPFILE | os.O_RDWR, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+        _write_named(path, arrays)  # a file system without nameless files
+        return
+    with os.fdopen(descriptor, "w+b") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        with contextlib.suppress(FileExistsError):  # somebody was faster; its content is the same, as its name says
+            os.link(f"/proc/self/fd/{file.fileno()}", path, follow_symlinks=True)
+
+
+def _write_named(path: Path, arrays: dict[str, Any]) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.stem, suffix=".part", delete=False) as file:
         try:
             np.savez(file, **arrays)

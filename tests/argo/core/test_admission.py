@@ -71,6 +71,13 @@ def test_a_templates_limit_holds_within_it() -> None:
     assert admit(workflow(nodes, within=2), waiting("a", "b", "c", "d")) == {"a", "c"}
 
 
+def test_a_node_that_the_workflow_does_not_have_yet_waits_where_templates_have_limits() -> None:
+    """The TaskSet is written before the Workflow: whose limit holds for such a node is not known."""
+    assert admit(workflow({}, within=1), waiting("a", "b")) == frozenset()
+    assert admit(workflow({"a": node(at=1), "b": node(at=2)}, within=1), waiting("a", "b")) == {"a"}
+    assert admit(workflow({}, parallelism=1), waiting("a", "b")) == {"a"}
+
+
 def test_open_steps_are_those_of_ours_that_have_not_ended() -> None:
     nodes = {
         "a": node(),

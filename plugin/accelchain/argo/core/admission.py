@@ -64,9 +64,13 @@ def admit(workflow: WorkflowView, open: Sequence[OpenStep]) -> frozenset[str]:
     taken = _active_pods(nodes) + len(active)
     within = _active_children(nodes) + Counter(boundary[id_] for id_ in active)
     limits = {id_: _parallelism(workflow, id_) for id_ in set(boundary.values())}
+    # The TaskSet is written before the Workflow: whose template such a node is in is known a moment later.
+    unknown_waits = workflow.nodes is not None and any(t.get("parallelism") for t in workflow.templates.values())
     admitted = set(active)
     waiting = {step.node_id for step in open} - active
     for id_ in sorted(waiting, key=lambda id_: ((nodes.get(id_) or {}).get("startedAt") or "~", id_)):
+        if unknown_waits and id_ not in nodes:
+            continue
         group = boundary[id_]
         limit = limits[group]
         if workflow.parallelism is not None and taken >= workflow.parallelism:

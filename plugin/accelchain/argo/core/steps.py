@@ -196,7 +196,10 @@ def _begin(step: _Step, old: JsonObject | None) -> Decision:
     if over := _over(deadlines, s.now):
         return failed(f"DeadlineExceeded: {over.message}")
     if not s.admitted:
-        return Wait(_until(deadlines, s.now), "Waits: the workflow's parallelism is reached")
+        until = _until(deadlines, s.now)
+        # A node that the Workflow does not have yet may wait for no more than its update.
+        after = min(SOON, until or SOON) if step.is_missing else until
+        return Wait(after, "Waits: the workflow's parallelism is reached")
     new = flows.new_flow(s.id, step.body, spec, step.node_id, step.started_at)
     return Create(new) if old is None else Replace(old, new)
 

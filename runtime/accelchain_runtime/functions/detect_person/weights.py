@@ -72,7 +72,8 @@ def _write(path: Path, network: Network) -> None:
         np.savez(file, **arrays)
         file.flush()
         with contextlib.suppress(FileExistsError):  # somebody was faster; its content is the same, as its name says
-            os.link(f"/proc/self/fd/{file.fileno()}", path, follow_symlinks=True)
+            # The folder is of no use with an absolute path, but without one Python calls link(), which does not follow.
+            os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno(), follow_symlinks=True)
 
 
 def _write_named(path: Path, arrays: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 PAUSE = "localhost/pause:1"
 BUSYBOX = "localhost/busybox:1"
+ARGO_EXECUTOR = "localhost/argoexec:1"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -29,12 +30,34 @@ def write_busybox(target: Path, program: Path) -> Path:
     return _write(target, BUSYBOX, {"bin/busybox": program}, links, ["/bin/sh"])
 
 
-def _write(target: Path, name: str, files: Mapping[str, Path], links: Mapping[str, str], entry: Sequence[str]) -> Path:
-    """Write a docker archive of one layer whose files belong to root; it runs as user 65532."""
+def write_argo_executor(target: Path, program: Path) -> Path:
+    """Write the image of Argo's executor, as its release has it for clusters that want no root."""
+    texts = {
+        "etc/passwd": "root:x:0:0::/:/none\nargo:x:8737:8737::/tmp:/none\n",
+        "etc/nsswitch.conf": "hosts: files dns\n",
+    }
+    return _write(target, ARGO_EXECUTOR, {"bin/argoexec": program}, {}, ["argoexec"], texts, user="8737")
+
+
+def _write(
+    target: Path,
+    name: str,
+    files: Mapping[str, Path],
+    links: Mapping[str, str],
+    entry: Sequence[str],
+    texts: Mapping[str, str] | None = None,
+    user: str = "65532:65532",
+) -> Path:
+    """Write a docker archive of one layer whose files belong to root, with a folder /tmp for everyone."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
+        scratch = tarfile.TarInfo("tmp")
+        scratch.type, scratch.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(scratch)
         for path, source in files.items():
             _add(tar, path, source.read_bytes(), 0o755)
+        for path, text in (texts or {}).items():
+            _add(tar, path, text.encode())
         for path, to in links.items():
             link = tarfile.TarInfo(path)
             link.type, link.linkname = tarfile.SYMTYPE, to
@@ -45,7 +68,7 @@ def _write(target: Path, name: str, files: Mapping[str, Path], links: Mapping[st
             "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-            "config": {"User": "65532:65532", "Cmd": list(entry), "Env": ["PATH=/bin"]},
+            "config": {"User": user, "Cmd": list(entry), "Env": ["PATH=/bin"]},
         }
     ).encode()
     manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]

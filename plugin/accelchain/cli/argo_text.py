@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from accelchain.cli.errors import Refused
 
 _BOOLEANS = frozenset("yYnN")
 """Text for Python's YAML, booleans for Go's."""
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|0o[0-7]+")
+"""Text for Python's YAML in part, numbers for Go's."""
 
 
 def read_text(file: str) -> str:
@@ -46,7 +49,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _write_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else "'" if text in _BOOLEANS else None
+    style = "|" if "\n" in text else "'" if text in _BOOLEANS or _NUMBER.fullmatch(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

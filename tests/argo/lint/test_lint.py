@@ -13,7 +13,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from accelchain.argo.lint import Document, Known, lint
+from accelchain.argo.lint import Document, Known, lint, load
+from accelchain.cli.argo_text import to_yaml
 from accelchain.cli.commands import cli
 from accelchain.cli.installed import function_types
 
@@ -375,3 +376,14 @@ def test_texts_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tex
 def test_standard_input_is_a_file_too() -> None:
     done = CliRunner().invoke(cli, ["validate", "-"], input=yaml.safe_dump(workflow(STEP)))
     assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_numbers_are_those_of_argos_yaml_and_come_back_as_they_were() -> None:
+    text = "a: 12:30\nb: 1e3\nc: '1e3'\nd: 010\ne: '12'\nf: 1.5\ng: -7\nh: '0o17'\ni: 2020-01-01\nj: .inf\n"
+    wanted = {"a": "12:30", "b": 1000.0, "c": "1e3", "d": 8, "e": "12", "f": 1.5, "g": -7, "h": "0o17"}
+    wanted |= {"i": "2020-01-01", "j": float("inf")}
+    (document,) = load(text, "x")
+    assert document.value == wanted
+    (again,) = load(to_yaml([document.value]), "x")
+    assert again.value == wanted
+    assert "c: '1e3'" in to_yaml([document.value]), "Argo would read a number without quotes"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from realkube.argo_team import (
@@ -157,13 +158,16 @@ def test_argo_retry_runs_the_same_node_again(team: ArgoTeam, cli: Argo) -> None:
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
 
 
-def test_argo_retry_where_argo_has_its_own_roles_alone(team: ArgoTeam, cli: Argo, route: str) -> None:
+def test_argo_retry_where_argo_has_its_own_roles_alone(
+    team: ArgoTeam, cli: Argo, route: str, wait_until: Callable[..., None]
+) -> None:
     """They lack ``workflowtasksets/status``: an old result stays, unless the task-set operator takes it out."""
     if route != "taskset":
         pytest.skip("nothing but that right mends it: accelchain argo install grants it")
     team.kubectl("delete", "role,rolebinding", "accelchain-argo-controller")
     name = team.submit(workflow("again", step("main", copying("again.mp4", source="file:///data/late.mp4"))))
     assert phase(team.until_ended(name)) == "Failed"
+    wait_until(lambda: not team.told(name), END_SECONDS, "the old result's removal")
     (team.folder / "grey.mp4").rename(team.folder / "late.mp4")
     time.sleep(max(0.0, 1.1 - (time.time() % 1)))  # times of Workflows have whole seconds
     cli.cli(team.namespace, "retry", name)

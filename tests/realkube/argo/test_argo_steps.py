@@ -181,9 +181,10 @@ def test_a_stream_that_belongs_to_nobody_goes_on(team: ArgoTeam) -> None:
 
 
 def test_a_hook_is_a_step_too(team: ArgoTeam) -> None:
-    hook = {"running": {"template": "beside", "expression": 'workflow.status == "Running"'}}
-    work, beside = step("main", copying("main.mp4", dawdle={"seconds": 0.05})), step("beside", copying("beside.mp4"))
-    name = team.submit(workflow("hook", work, beside, hooks=hook))
+    hooks = {"exit": {"template": "beside"}}
+    main = dag("main", task("work", hooks=hooks))
+    work, beside = step("work", copying("work.mp4")), step("beside", copying("beside.mp4"))
+    name = team.submit(workflow("hook", main, work, beside))
     ended = team.until_ended(name, 120)
     assert phase(ended) == "Succeeded", summary(ended)
     assert (team.folder / "beside.mp4").exists(), summary(ended)

@@ -99,11 +99,6 @@ class Argo:
         """Whether the controller has the switch ``disableAgentPodCreation``: releases from 4.1 on."""
         return self.version >= (4, 1, 0)
 
-    @property
-    def log(self) -> str:
-        """What the controller has said."""
-        return self._log.read_text(errors="replace") if self._log.exists() else ""
-
     def install(self) -> None:
         """Install the CRDs, the controller's account and roles, and the executor's image."""
         crds = [obj for obj in self._manifests() if obj["kind"] == "CustomResourceDefinition"]

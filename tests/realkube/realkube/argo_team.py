@@ -14,8 +14,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from realkube.argo import keys_secret
 from realkube.cluster import Cluster
 from realkube.errors import ClusterError
@@ -94,6 +92,12 @@ class ArgoTeam(Team):
         label = f"workflows.argoproj.io/workflow={workflow}"
         found = json.loads(self.kubectl("get", "dataflows", "-l", label, "-o", "json").stdout)["items"]
         return sorted(found, key=lambda flow: (flow["metadata"]["creationTimestamp"], flow["metadata"]["name"]))
+
+    def told(self, workflow: str) -> Flow:
+        """Return the results that a Workflow's WorkflowTaskSet holds, by node id."""
+        found = json.loads(self.kubectl("get", "workflowtaskset", workflow, "-o", "json").stdout)
+        results: Flow = found.get("status", {}).get("nodes") or {}
+        return results
 
     def agents(self, workflow: str) -> list[str]:
         """Return the names of a Workflow's agent pods."""
@@ -229,8 +233,3 @@ def workflow(prefix: str, *templates: Flow, entrypoint: str = "", **spec: Any) -
             **spec,
         },
     }
-
-
-def to_yaml(*objects: Flow) -> str:
-    """Return objects as a file for people and for ``argo``."""
-    return yaml.safe_dump_all(objects, sort_keys=False)

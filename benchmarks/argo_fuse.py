@@ -20,9 +20,8 @@ from types import ModuleType
 from typing import Any
 
 from accelchain.argo.core.documents import is_argo
-from accelchain.argo.fuse import Functions, fuse, is_fused, pieces, restored
+from accelchain.argo.fuse import Functions, fuse, pieces, read, restored, write
 from accelchain.argo.lint import TextError, load
-from accelchain.cli.argo_text import to_yaml
 from accelchain.cli.installed import function_types
 
 REPOSITORY = Path(__file__).parents[1]
@@ -50,31 +49,30 @@ def from_text(text: str, functions: Functions) -> tuple[str, float]:
     """Return the text of a file after fuse, and the time of the rewriting alone in ms."""
     written, alone = "", 0.0
     for piece in pieces(text):
-        values = []
-        for document in load(piece.text, "file"):
-            value = document.value
+        load(piece.text, "file")  # as the command does: it refuses what is no YAML
+        values, changed = [], False
+        for value in read(piece.text):
             if is_argo(value):
                 found, spent = timed(partial(fuse, value, "w", functions))
-                value, alone = found.document, alone + spent
-            values.append((value, value is not document.value))
-        changed = any(is_argo(value) and is_fused(value) for value, _ in values)
-        written += to_yaml([value for value, _ in values]) if changed else piece.text
+                alone, changed = alone + spent, changed or found.changed
+            values.append(found.document if is_argo(value) else value)
+        written += write(values) if changed else piece.text
     return written, alone
 
 
 def files(folder: Path) -> dict[str, Any]:
-    """Fuse all files of a folder."""
-    functions, whole, alone, refused, crashed = Functions(function_types()), [], [], 0, 0
+    """Fuse all files of a folder; ``refused`` are those with a key that is there twice."""
+    functions, whole, alone, refused, changed = Functions(function_types()), [], [], 0, 0
     for file in sorted(folder.glob("*.yaml")):
         try:
             (written, spent), total = timed(partial(from_text, file.read_text(), functions))
         except TextError:
             refused += 1
             continue
-        crashed += written != file.read_text()
+        changed += written != file.read_text()
         whole.append(total)
         alone.append(spent)
-    return {"files": len(whole), "refused": refused, "changed": crashed} | _times(alone, whole)
+    return {"files": len(whole), "refused": refused, "changed": changed} | _times(alone, whole)
 
 
 def generated(number: int) -> dict[str, Any]:
@@ -84,7 +82,7 @@ def generated(number: int) -> dict[str, Any]:
     counts = {"chains": 0, "changed_meanings": 0, "chains_missed_or_wrong": 0, "not_restored": 0}
     for seed in range(number):
         made = conftest.generated.make(seed)
-        text = to_yaml([made.document])
+        text = write([made.document])
         (_, _), total = timed(partial(from_text, text, functions))
         found, spent = timed(partial(fuse, made.document, "w", functions))
         whole.append(total)

@@ -12,10 +12,21 @@ from typing import Any
 import click
 
 from accelchain.argo.core.documents import is_argo
-from accelchain.argo.fuse import Entry, Functions, FusedError, Piece, is_fused, pieces, restored
+from accelchain.argo.fuse import (
+    Entry,
+    Functions,
+    FusedError,
+    Piece,
+    UnsureError,
+    is_fused,
+    pieces,
+    read,
+    restored,
+    write,
+)
 from accelchain.argo.fuse import fuse as fuse_document
 from accelchain.argo.lint import Document, DuplicateKeyError, TextError, load
-from accelchain.cli.argo_text import read_text, to_yaml
+from accelchain.cli.argo_text import read_text
 from accelchain.cli.connect import Target, run_in
 from accelchain.cli.errors import Refused
 from accelchain.cli.files import write_whole
@@ -30,9 +41,17 @@ class _Part:
     """Part of the file, with what it holds."""
 
     piece: Piece
-    documents: Sequence[Document]
+    values: Sequence[Any]
+    """Documents; a list of kubectl's is one."""
+    number: int
+    """Of its first document in the file."""
     fault: str = ""
     """Why it is left as it is: Argo reads what we can't be sure of."""
+
+    def documents(self, file: str) -> Iterator[Document]:
+        """Yield documents; of kubectl's lists what they hold."""
+        flat = [item for value in self.values for item in (value["items"] if _is_list(value) else [value])]
+        return (Document(file, number, value) for number, value in enumerate(flat, start=self.number))
 
 
 @click.command("fuse")
@@ -63,17 +82,17 @@ def fuse(
     catalogue = Functions(known.types)
     entries: list[Entry] = []
 
-    def change(document: Document, title: str) -> Any:
-        found = fuse_document(document.value, title, catalogue)
+    def change(document: Document) -> Any:
+        found = fuse_document(document.value, document.title, catalogue)
         entries.extend(found.entries)
-        return found.document if found.changed else None
+        return found.document if found.changed else document.value
 
     text = _rewritten(file, parts, change)
     if report is not None:
         _write(report, "--report", json.dumps({"steps": [entry.to_dict() for entry in entries]}, indent=2) + "\n")
     _write(output, "-o", text)
     _tell_faults(parts)
-    if not any(is_argo(document.value) for part in parts for document in part.documents):
+    if not any(part.fault or any(is_argo(document.value) for document in part.documents(file)) for part in parts):
         tell(f"{file}: there is no workflow of Argo's in it that could be rewritten.")
         return
     _tell(file, entries)
@@ -86,12 +105,12 @@ def unfuse(file: str, output: str) -> None:
     """Take a fused workflow back to what it was before; what was changed beside the fused parts stays changed."""
     parts = _read(file)
 
-    def change(document: Document, _: str) -> Any:
-        return restored(document.value) if is_fused(document.value) else None
+    def change(document: Document) -> Any:
+        return restored(document.value) if is_fused(document.value) else document.value
 
     _write(output, "-o", _rewritten(file, parts, change))
     _tell_faults(parts)
-    if not any(is_fused(document.value) for part in parts for document in part.documents):
+    if not any(is_fused(document.value) for part in parts for document in part.documents(file)):
         tell(f"{file}: nothing in it was fused; it is left as it is.")
 
 
@@ -107,28 +126,37 @@ def _read(file: str) -> list[_Part]:
     Raises:
         Refused: it can't be read, is no YAML, or holds nothing of Argo's.
     """
-    text, parts, number = read_text(file), [], 0
+    text, parts, number = read_text(file), [], 1
     try:
         for piece in pieces(text):
-            whole = "\n" * piece.line + piece.text  # so that errors name the file's own line
-            try:
-                documents = load(whole, file)
-            except DuplicateKeyError as error:
-                # Argo takes one of the two, so it is no error of the file, and nothing that may be rewritten.
-                parts.append(_Part(piece, [], str(error)))
-                number += 1
-                continue
-            parts.append(_Part(piece, [Document(file, number + d.number, d.value) for d in documents]))
-            number += len(documents)
+            part = _part(file, piece, number)
+            parts.append(part)
+            number += 1 if part.fault else len(list(part.documents(file)))
         if not parts:
             load(text, file)  # says that it is empty
     except TextError as error:
         raise Refused(str(error)) from None
     for part in parts:
-        for document in part.documents:
+        for document in part.documents(file):
             if not isinstance(document.value, dict) or not document.value.get("kind"):
                 raise Refused(f"{file}: {document.title} is no Kubernetes object: give workflows of Argo's.")
     return parts
+
+
+def _part(file: str, piece: Piece, number: int) -> _Part:
+    """Return a part of a file; what Argo would read otherwise than us is no error of the file, and is left as it is."""
+    whole = "\n" * piece.line + piece.text  # so that errors name the file's own line
+    try:
+        load(whole, file)
+        return _Part(piece, read(whole), number)
+    except DuplicateKeyError as error:
+        return _Part(piece, [], number, str(error))
+    except UnsureError as error:
+        return _Part(piece, [], number, f"{file}: {error}")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("kind") == "List" and isinstance(value.get("items"), list)
 
 
 def _known(functions: Sequence[str], kubeconfig: str | None, context: str | None, namespace: str | None) -> Known:
@@ -139,29 +167,39 @@ def _known(functions: Sequence[str], kubeconfig: str | None, context: str | None
     return known
 
 
-def _rewritten(file: str, parts: Sequence[_Part], change: Callable[[Document, str], Any]) -> str:
-    """Return the file's text with documents changed; ``change`` returns None for one that stays as it is."""
+def _rewritten(file: str, parts: Sequence[_Part], change: Callable[[Document], Any]) -> str:
+    """Return the file's text with documents changed; ``change`` returns the same object for one that stays."""
     return "".join(_piece(file, part, change) for part in parts)
 
 
-def _piece(file: str, part: _Part, change: Callable[[Document, str], Any]) -> str:
-    values, changed = [], False
-    for document in part.documents:
-        value = None
-        if is_argo(document.value):
-            try:
-                value = change(document, document.title)
-            except FusedError as error:
-                raise Refused(f"{file}: {document.title}: {error}") from None
-        changed = changed or value is not None
-        values.append(document.value if value is None else value)
-    if not changed:
+def _piece(file: str, part: _Part, change: Callable[[Document], Any]) -> str:
+    new = iter([_changed(file, document, change) for document in part.documents(file)])
+    values = [_put(value, new) for value in part.values]
+    if all(value is old for value, old in zip(values, part.values, strict=True)):
         return part.piece.text
     header = part.piece.header
-    written = to_yaml(values)
+    written = write(values)
     # comments before a document stay; a mark among them is the document's own
     marked = any(line.startswith("---") for line in header.splitlines())
     return header + (written.removeprefix("---\n") if marked or part.piece.line == 0 else written)
+
+
+def _changed(file: str, document: Document, change: Callable[[Document], Any]) -> Any:
+    if not is_argo(document.value):
+        return document.value
+    try:
+        return change(document)
+    except FusedError as error:
+        raise Refused(f"{file}: {document.title}: {error}") from None
+
+
+def _put(value: Any, new: Iterator[Any]) -> Any:
+    """Return the next value of ``new``; for a list of kubectl's the list with the next ones."""
+    if not _is_list(value):
+        return next(new)
+    items = [next(new) for _ in value["items"]]
+    same = all(item is old for item, old in zip(items, value["items"], strict=True))
+    return value if same else value | {"items": items}
 
 
 def _refuse_same(output: str, report: str | None) -> None:

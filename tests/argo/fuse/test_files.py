@@ -129,7 +129,7 @@ def test_every_kind_is_fused(kind: str, tmp_path: Path) -> None:
 
 def test_aliases_and_old_booleans_keep_their_meaning(tmp_path: Path) -> None:
     text = VIDEO.read_text().replace('"0.4"', '&share "0.4"') + (
-        '    - {name: "y", inputs: {parameters: [{name: "no", value: *share}, {name: n, value: "y"}]}, suspend: {}}\n'
+        '    - {name: "y", inputs: {parameters: [{name: "no", value: *share}, {name: "n", value: "y"}]}, suspend: {}}\n'
     )
     (tmp_path / "in.yaml").write_text(text)
     assert call("fuse", tmp_path / "in.yaml", "-o", tmp_path / "out.yaml").exit_code == 0
@@ -137,6 +137,67 @@ def test_aliases_and_old_booleans_keep_their_meaning(tmp_path: Path) -> None:
     assert {"name": "y", "suspend": {}}.items() <= fused[-2].items()
     assert fused[-2]["inputs"]["parameters"] == [{"name": "no", "value": "0.4"}, {"name": "n", "value": "y"}]
     assert "value: 'y'" in (tmp_path / "out.yaml").read_text()
+
+
+def beside(value: str) -> str:
+    """Return the video chain with a template more, that has a value."""
+    return VIDEO.read_text() + f"    - {{name: beside, suspend: {{}}, metadata: {{annotations: {{a: {value}}}}}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ('"08"', "'08'"),
+        ('"1e3"', "'1e3'"),
+        ('"0o17"', "'0o17'"),
+        ("12:30", "'12:30'"),
+        ("y", "true"),
+        ("off", "false"),
+        ("1e3", "1000.0"),
+        ("017", "15"),
+        ("2001-01-01", "'2001-01-01'"),
+        ("12345678901234567890", "12345678901234567890"),
+    ],
+)
+def test_values_beside_a_chain_are_what_argo_reads(value: str, written: str, tmp_path: Path) -> None:
+    (tmp_path / "in.yaml").write_text(beside(value))
+    assert call("fuse", tmp_path / "in.yaml", "-o", tmp_path / "out.yaml").exit_code == 0
+    assert f"\n        a: {written}\n" in (tmp_path / "out.yaml").read_text()
+
+
+@pytest.mark.parametrize(("value", "words"), [("!!binary aGk=", "the tag"), ("{1.5: b}", "a key is no text")])
+def test_a_document_that_argo_may_read_otherwise_is_left_as_it_is(value: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "in.yaml").write_text(beside(value) + "---\n" + VIDEO.read_text())
+    result = call("fuse", tmp_path / "in.yaml", "-o", tmp_path / "out.yaml")
+    assert result.exit_code == 0 and words in result.stderr and "steps: 4 fused" in result.stderr
+    assert (tmp_path / "out.yaml").read_text().startswith(beside(value))
+
+
+def test_a_list_of_kubectl_stays_one(tmp_path: Path) -> None:
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other"}}
+    listed = {"apiVersion": "v1", "kind": "List", "items": [other, yaml.safe_load(VIDEO.read_text())]}
+    (tmp_path / "in.yaml").write_text(yaml.dump(listed))
+    assert call("fuse", tmp_path / "in.yaml", "-o", tmp_path / "out.yaml").exit_code == 0
+    fused = yaml.safe_load((tmp_path / "out.yaml").read_text())
+    wanted = yaml.safe_load(VIDEO.with_name("fused.yaml").read_text())
+    assert fused["items"][0] == other and fused["items"][1]["spec"] == wanted["spec"]
+    assert call("unfuse", tmp_path / "out.yaml", "-o", tmp_path / "back.yaml").exit_code == 0
+    assert yaml.safe_load((tmp_path / "back.yaml").read_text()) == listed
+
+
+def test_what_is_fused_is_not_taken_back_where_its_functions_are_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "functions/mine"
+    shutil.copytree(REPOSITORY / "runtime/accelchain_runtime/functions/filter_resize", folder)
+    manifest = folder / "functiontype.yaml"
+    manifest.write_text(manifest.read_text().replace("name: filter-resize", "name: mine"))
+    (tmp_path / "in.yaml").write_text(VIDEO.read_text().replace(" filter-resize", " mine"))
+    mine = ("--functions", folder.parent)
+    assert call("fuse", tmp_path / "in.yaml", "-o", tmp_path / "fused.yaml", *mine).exit_code == 0
+    result = call("fuse", tmp_path / "fused.yaml", "-o", tmp_path / "again.yaml")
+    assert result.exit_code == 2 and "is fused already, and would not be now" in result.output
+    assert not (tmp_path / "again.yaml").exists()
+    assert call("fuse", tmp_path / "fused.yaml", "-o", tmp_path / "again.yaml", *mine).exit_code == 0
+    assert (tmp_path / "again.yaml").read_text() == (tmp_path / "fused.yaml").read_text()
 
 
 def test_an_edited_fused_part_is_not_thrown_away(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from accelchain.argo.core.body import is_ours
 from accelchain.argo.core.documents import templates
 from accelchain.argo.fuse import Functions, fuse, restored
 
-EXAMPLES = int(os.environ.get("ACCELCHAIN_FUSE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("ACCELCHAIN_FUSE_EXAMPLES", "60"))
 
 
 def chains(document: dict[str, Any]) -> set[tuple[str, tuple[str, ...]]]:
@@ -59,7 +59,7 @@ JUNK: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
-@settings(max_examples=EXAMPLES * 2, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(seed=st.integers(0, 2**32), data=st.data())
 def test_no_document_makes_it_crash(
     seed: int, data: st.DataObject, functions: Functions, generator: ModuleType

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from accelchain.argo.fuse import Functions, fuse
+from accelchain.argo.fuse import Functions, fuse, restored
 
 Json = dict[str, Any]
 Change = Callable[[Json], None]
@@ -129,6 +129,21 @@ def by_name(document: Json) -> None:
         part(document, name)["dependencies"] = [before]
 
 
+def made_by(**output: Any) -> Change:
+    """Return a change after which the video is an output of the step beside."""
+
+    def change(document: Json) -> None:
+        part(document, "other")["outputs"] = {"artifacts": [{"name": "v", "path": "/v", **output}]}
+        source = {"name": "video", "from": "{{tasks.beside.outputs.artifacts.v}}"}
+        part(document, "a").update(depends="beside", arguments={"artifacts": [source]})
+
+    return change
+
+
+def inputs(name: str, *parameters: Json) -> Change:
+    return lambda document: part(document, name)["inputs"].update(parameters=list(parameters))
+
+
 IDEMPOTENT = of(*(note(name, idempotent="true") for name in ("read", "add", "write")))
 ARGS = ["--by", "{{inputs.parameters.by}}", "--input", IN, "--output", OUT]
 
@@ -158,6 +173,13 @@ PASS: list[tuple[int, str, Change]] = [
         "a source in http",
         lambda d: part(d, "a")["arguments"].update(artifacts=[{"name": "video", "http": {"url": "http://x/y"}}]),
     ),
+    (8, "a source that a Pod made, in Argo's own archive", made_by()),
+    (8, "a source that a Pod made, under a key of its own", made_by(s3={"key": "x.tgz"})),
+    (
+        9,
+        "no sidecar, said so",
+        lambda d: part(d, "add")["metadata"].update(labels={"sidecar.istio.io/inject": "false"}),
+    ),
     (9, "equal attempts of functions that allow them", of(everywhere(retryStrategy={"limit": 2}), IDEMPOTENT)),
     (
         10,
@@ -170,6 +192,12 @@ PASS: list[tuple[int, str, Change]] = [
         13,
         "words with a variable of the workflow",
         in_container("add", args=["--by", "{{workflow.parameters.by}}", *ARGS[2:]]),
+    ),
+    (13, "an expression of the template around", argument("b", "{{=asInt(workflow.parameters.by) + 1}}")),
+    (
+        13,
+        "a default with a variable of the workflow",
+        inputs("add", {"name": "by", "default": "{{workflow.parameters.by}}"}),
     ),
     (14, "a limit on a template beside", put("other", parallelism=1)),
     (15, "no side effects, said so", note("add", side_effects="false")),
@@ -207,6 +235,13 @@ STOP: list[tuple[int, str, Change]] = [
     (8, "a result in an archive", lambda d: part(d, "write")["outputs"]["artifacts"][0].pop("archive")),
     (8, "an optional input", artifact("read", "inputs", optional=True)),
     (8, "output parameters from a file", lambda d: part(d, "write")["outputs"].update(parameters=[{"name": "n", "valueFrom": {"path": "/n"}}])),
+    (8, "a zip", lambda d: part(d, "a")["arguments"].update(artifacts=[{"name": "video", "s3": {"key": "in.zip"}}])),
+    (8, "a zip that a Pod made", made_by(archive={"zip": {}})),
+    (8, "an archive that a Pod made, and its key does not say so", made_by(s3={"key": "x.mp4"})),
+    (9, "attempts that a parameter counts", of(everywhere(retryStrategy={"limit": "{{inputs.parameters.by}}"}), IDEMPOTENT)),
+    (9, "a sidecar that is injected", lambda d: part(d, "add")["metadata"].update(labels={"sidecar.istio.io/inject": "true"})),
+    (9, "a sidecar that is injected everywhere", spec(podMetadata={"annotations": {"linkerd.io/inject": "enabled"}})),
+    (9, "names of hosts", spec(hostAliases=[{"ip": "127.0.0.1", "hostnames": ["x"]}])),
     (9, "attempts of a function that may not be repeated", everywhere(retryStrategy={"limit": 2})),
     (9, "different attempts", of(put("add", retryStrategy={"limit": 2}), IDEMPOTENT)),
     (9, "attempts by default", spec(templateDefaults={"retryStrategy": {"limit": 2}})),
@@ -231,6 +266,10 @@ STOP: list[tuple[int, str, Change]] = [
     (13, "a word that is nothing", in_container("add", args=[*ARGS, "--verbose"])),
     (13, "a parameter that is none", in_container("add", args=[*ARGS, "--speed", "3"])),
     (13, "a value that does not fit", argument("b", "9999")),
+    *((13, f"an argument with {tag}", argument("b", tag)) for tag in (
+        "{{pod.name}}", "{{retries}}", "{{node.name}}", "{{tasks.name}}", "{{=pod.name}}", "{{=workflow.duration}}",
+    )),
+    (13, "a default with a parameter of its own", inputs("add", {"name": "by", "default": "{{inputs.parameters.x}}"}, {"name": "x", "default": "1"})),
     (13, "a variable of Kubernetes", in_container("add", args=["--by", "$(BY)", *ARGS[2:]])),
     (14, "the workflow's limit", spec(parallelism=2)),
     (14, "the template's limit", lambda d: d["spec"]["templates"][0].update(parallelism=2)),
@@ -255,7 +294,7 @@ def test_a_rule_stops(rule: int, what: str, change: Change, functions: Functions
     assert not found.changed and found.document == document
     assert [entry.outcome for entry in found.entries] == ["kept"] * 4
     assert rule in {entry.rule for entry in found.entries if entry.step in "abc"}, found.entries
-    assert all(entry.sentence.endswith(".") for entry in found.entries)
+    assert all(entry.sentence.endswith((".", "?")) for entry in found.entries)
 
 
 def test_what_a_fused_step_is(functions: Functions) -> None:
@@ -296,6 +335,62 @@ def test_what_a_fused_step_is(functions: Functions) -> None:
             }
         },
     }
+
+
+@pytest.mark.parametrize(("value", "number"), [(1.0, 1), (1e2, 100), (True, None), ("7", 7), (12, 12)])
+def test_numbers_are_what_argo_makes_of_them(value: Any, number: int | None, functions: Functions) -> None:
+    document = workflow()
+    part(document, "b")["arguments"]["parameters"] = [{"name": "by", "value": value}]
+    fused = fuse(document, "w", functions)
+    if number is None:
+        assert not fused.changed
+    else:
+        chain = fused.document["spec"]["templates"][-1]["plugin"]["accelchain"]["dataflow"]["chain"]
+        assert chain["functions"][1]["parameters"]["by"] == number
+
+
+@pytest.mark.parametrize("metadata", [{}, {"metadata": None}, {"metadata": {}}, {"metadata": {"annotations": None}}])
+def test_metadata_comes_back_as_it_was(metadata: Json, functions: Functions) -> None:
+    document = workflow()
+    del document["metadata"]
+    document |= metadata
+    fused = fuse(document, "w", functions)
+    assert fused.changed and restored(fused.document) == document
+
+
+def long_chain(middle: int) -> Json:
+    """Return read → add → … → add → write."""
+    document = workflow()
+    tasks = [part(document, "a")]
+    for i in range(middle):
+        before = tasks[-1]["name"]
+        tasks.append({"name": f"b{i}", "template": "add", "depends": before, "arguments": edge(before)})
+    before = tasks[-1]["name"]
+    tasks.append({"name": "c", "template": "write", "depends": before, "arguments": edge(before)})
+    document["spec"]["templates"][0]["dag"]["tasks"] = tasks
+    return document
+
+
+def test_a_chain_is_as_long_as_a_dataflow_may_be(functions: Functions) -> None:
+    assert {entry.outcome for entry in fuse(long_chain(62), "w", functions).entries} == {"fused"}
+    entries = fuse(long_chain(63), "w", functions).entries
+    assert {entry.outcome for entry in entries} == {"kept"}
+    assert "at most 64" in entries[0].sentence
+
+
+def test_steps_that_wait_for_each_other_stay(functions: Functions) -> None:
+    document = workflow()
+    part(document, "b").update(depends="c", arguments=edge("c"))
+    found = fuse(document, "w", functions)
+    assert not found.changed and all(entry.rule for entry in found.entries)
+
+
+def test_the_nearest_reason_is_told(functions: Functions) -> None:
+    document = workflow()
+    made_by(archive={"zip": {}})(document)
+    told = {entry.step: entry.sentence for entry in fuse(document, "w", functions).entries}
+    zipped = "its artifact 'video' is stored as a zip: write archive: {none: {}} in 'beside'."
+    assert told["a"] == zipped and told["c"] == f"its chain stops at 'a': {zipped}"
 
 
 def test_a_step_that_is_a_dataflow_by_itself_is_retargeted(functions: Functions) -> None:

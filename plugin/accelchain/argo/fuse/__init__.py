@@ -8,5 +8,20 @@ from accelchain.argo.fuse.document import Fused, fuse
 from accelchain.argo.fuse.original import FUSED_FROM, FusedError, is_fused, restored
 from accelchain.argo.fuse.report import Entry
 from accelchain.argo.fuse.text import Piece, pieces
+from accelchain.argo.fuse.yaml_text import UnsureError, read, write
 
-__all__ = ["FUSED_FROM", "Entry", "Functions", "Fused", "FusedError", "Piece", "fuse", "is_fused", "pieces", "restored"]
+__all__ = [
+    "FUSED_FROM",
+    "Entry",
+    "Functions",
+    "Fused",
+    "FusedError",
+    "Piece",
+    "UnsureError",
+    "fuse",
+    "is_fused",
+    "pieces",
+    "read",
+    "restored",
+    "write",
+]

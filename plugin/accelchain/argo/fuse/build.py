@@ -50,7 +50,6 @@ def build(chain: Chain, types: Sequence[FunctionType]) -> tuple[JsonObject, Json
         NoChainError: the functions do not fit each other, or a value does not fit its parameter.
     """
     draft = _Draft(chain)
-    _check(chain, draft.chain, types)
     first, last = chain.members[0], chain.members[-1]
     template = draft.template(_name(first.name, last.name))
     try:
@@ -59,6 +58,7 @@ def build(chain: Chain, types: Sequence[FunctionType]) -> tuple[JsonObject, Json
         check_outputs(template, body, {**body.spec, "outputs": {name: {} for name in draft.outputs}})
     except StepError as error:
         raise NoChainError(Stop(13, last.name, f"its DataFlow would not be valid: {error}")) from None
+    _check(chain, draft.chain, types)
     call = {key: copy.deepcopy(first.call[key]) for key in ("depends", "dependencies", "when") if key in first.call}
     arguments = {"parameters": draft.given_parameters, "artifacts": draft.given_artifacts}
     arguments = {kind: listed for kind, listed in arguments.items() if listed}

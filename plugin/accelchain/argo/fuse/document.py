@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from accelchain.argo.core.documents import workflow_specs
-from accelchain.argo.fuse.build import build
+from accelchain.argo.fuse.build import FUSED_STEPS, build
 from accelchain.argo.fuse.catalogue import Functions
 from accelchain.argo.fuse.form import fault_of_call, fault_of_template
+from accelchain.argo.fuse.leaf import notes_of
 from accelchain.argo.fuse.mapping import UnmappedError, map_template
-from accelchain.argo.fuse.original import is_fused, keep, restored
+from accelchain.argo.fuse.original import FusedError, is_fused, keep, restored
 from accelchain.argo.fuse.report import Entry, Stop
 from accelchain.argo.fuse.scope import Chain, Scope, Step
 from accelchain.argo.fuse.search import Built, find
@@ -70,9 +71,36 @@ def fuse(document: JsonObject, title: str, functions: Functions) -> Fused:
                 new += [template for _, (template, _) in named_apart]
         listed += new
         added += [template["name"] for template in new]
+    if original is not document:
+        _refuse_less(document, entries)
     if added:
         keep(result, before, added)
     return Fused(result, result != document, tuple(entries))
+
+
+def _refuse_less(document: JsonObject, entries: Sequence[Entry]) -> None:
+    """Refuse to take back what was fused already, as happens where a function is not known.
+
+    Raises:
+        FusedError: a step that is part of a DataFlow would be a Pod again.
+    """
+    fused = set(_fused_steps(document))
+    for entry in entries:
+        if entry.outcome == "kept" and (entry.template, entry.step) in fused:
+            raise FusedError(
+                f"step '{entry.step}' of '{entry.template}' is fused already, and would not be now: {entry.sentence} "
+                "Give what is missing (--functions, --context), or take it back with unfuse."
+            )
+
+
+def _fused_steps(document: JsonObject) -> Iterator[tuple[str, str]]:
+    """Yield template and step of all that a fused document has within DataFlows."""
+    for _, spec in workflow_specs(document):
+        notes = {template["name"]: notes_of(template) for template in spec["templates"]}
+        for template in spec["templates"]:
+            for call in _calls(template):
+                steps = str(notes.get(str(call.get("template")), {}).get(FUSED_STEPS, ""))
+                yield from ((template["name"], step) for step in steps.split(",") if step)
 
 
 def _apart(chains: Sequence[tuple[Chain, Built]], taken: Sequence[str]) -> list[tuple[Chain, Built]]:
@@ -175,7 +203,8 @@ def _step(
             leaves[key] = error
     found = leaves[key]
     if isinstance(found, UnmappedError):
-        return Step(name, call, template, None, Stop(found.rule, name, f"{found.message}."))
+        end = "" if found.message.endswith("?") else "."
+        return Step(name, call, template, None, Stop(found.rule, name, found.message + end))
     return Step(name, call, template, found, None)
 
 

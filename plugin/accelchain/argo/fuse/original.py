@@ -51,7 +51,7 @@ def keep(document: JsonObject, before: Mapping[str, JsonObject], added: list[str
         "templates": dict(before),
         "added": added,
         "digest": _digest(document, [*before, *added]),
-        "had": ["metadata" in document, "annotations" in (document.get("metadata") or {})],
+        "had": [_had(document, "metadata"), _had(document.get("metadata") or {}, "annotations")],
     }
     text = _packed(record)
     if len(text) > _LARGEST:
@@ -84,11 +84,24 @@ def restored(document: JsonObject) -> JsonObject:
     metadata = result["metadata"]
     del metadata["annotations"][FUSED_FROM]
     had_metadata, had_annotations = record["had"]
-    if not metadata["annotations"] and not had_annotations:
-        del metadata["annotations"]
-    if not metadata and not had_metadata:
-        del result["metadata"]
+    _put_back(metadata, "annotations", had_annotations)
+    _put_back(result, "metadata", had_metadata)
     return result
+
+
+def _had(holder: JsonObject, field: str) -> bool | None:
+    """Return whether a field was there; None: it was, and empty (null)."""
+    return None if field in holder and holder[field] is None else field in holder
+
+
+def _put_back(holder: JsonObject, field: str, had: bool | None) -> None:
+    """Take away a mapping that was not there, unless something else is in it by now."""
+    if had or holder[field]:
+        return
+    if had is None:
+        holder[field] = None
+    else:
+        del holder[field]
 
 
 def _digest(document: JsonObject, names: list[str]) -> str:

@@ -116,9 +116,18 @@ class Scope:
         alone = at > 0 and len(self.groups[at]) == len(self.groups[at - 1]) == 1
         return self.groups[at - 1][0] if alone else None
 
+    @cached_property
+    def _uses_of(self) -> Mapping[str, Sequence[Use]]:
+        """The places by the step that they speak of, ANY too."""
+        found: dict[str, list[Use]] = {}
+        for use in self.uses:
+            found.setdefault(use.step, []).append(use)
+        return found
+
     def mentioned(self, step: str, but: Sequence[str]) -> Iterator[Use]:
         """Yield the places that (may) speak of a step, but those in calls of some."""
-        return (use for use in self.uses if use.step in (step, ANY) and use.by not in but)
+        found = (*self._uses_of.get(step, ()), *self._uses_of.get(ANY, ()))
+        return (use for use in found if use.by not in but)
 
 
 def words_of(task: JsonObject) -> list[str]:

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from accelchain.argo.fuse.leaf import named
 from accelchain.argo.fuse.scope import Step
 from accelchain.argo.fuse.tags import replaced
+
+JsonObject = dict[str, Any]
 
 VARIABLE: Final = re.compile(
     r"inputs\.parameters\.(?P<parameter>[^\s.{}\[\]]+)"
@@ -23,20 +27,27 @@ VARIABLE: Final = re.compile(
 def value_of(step: Step, name: str) -> str | None:
     """Return an input parameter's value as text, with variables of the template around; None: there is none yet."""
     for given in (step.parameters.get(name), named(step.template, "inputs", "parameters").get(name)):
-        if given is None:
-            continue
-        if given.get("valueFrom") is not None:
-            return None
-        for field in ("value", "default"):
-            if given.get(field) is not None:
-                return _text(given[field])
+        if given is not None and has_value(given):
+            return None if given.get("valueFrom") is not None else _text(given.get("value", given.get("default")))
     return None
 
 
+def has_value(given: JsonObject | None) -> bool:
+    """Tell whether a parameter, as it is given or declared, says what its value is."""
+    return given is not None and any(given.get(field) is not None for field in ("valueFrom", "value", "default"))
+
+
 def _text(value: Any) -> str | None:
+    """Return a value as Argo's parameters have it: 1.0 is ``1``, and 1e6 is ``1000000``."""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, str | int | float) else None
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, int | float) or not math.isfinite(float(value)):
+        return None
+    # argoproj/argo-workflows v4.1.2, anystring.go: UnmarshalJSON reads every number as a float
+    text = format(Decimal(repr(float(value))), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def inlined(step: Step, value: Any, names: Mapping[str, str]) -> Any:

@@ -95,5 +95,5 @@ def _used_within(chain: Chain) -> Iterator[Stop]:
             artifact = use.what.removeprefix("outputs.artifacts.")
             if use.step == ANY or not follows or (step.name, artifact) not in edges:
                 yield Stop(7, user.name, f"its arguments need {use.what or 'the state'} of '{step.name}' to start.")
-            elif sum(other == use for other in chain.scope.uses) > edges.count((step.name, artifact)):
+            elif sum(o == use for o in chain.scope.mentioned(step.name, but=())) > edges.count((step.name, artifact)):
                 yield Stop(7, user.name, f"it uses artifact '{artifact}' of '{step.name}' more than once.")

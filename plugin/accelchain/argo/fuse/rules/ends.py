@@ -22,6 +22,8 @@ _S3: Final = {
     "accessKeySecret", "secretKeySecret", "sessionTokenSecret", "caSecret",
 }  # fmt: skip
 _PLAIN: Final = {"name", "path", "from", "archive", "globalName", *_READABLE}
+_AS_IT_IS: Final[JsonObject] = {"none": {}}
+_TARS: Final = (".tgz", ".tar.gz", ".tar")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z][-A-Za-z0-9_]{0,62}", re.ASCII)
 
 
@@ -71,13 +73,13 @@ def _written(step: Step, artifact: JsonObject) -> Iterator[Stop]:
         )
     if fault := _fault(artifact):
         yield Stop(8, step.name, f"its artifact '{name}' {fault}.")
-    placed = kind_of(artifact) != "" and artifact.get("archive") != {"none": {}}
+    placed = kind_of(artifact) != "" and artifact.get("archive") != _AS_IT_IS
     if placed or not _archive_agreed(artifact):
         yield Stop(8, step.name, f"its artifact '{name}' is stored as an archive: write archive: {{none: {{}}}}.")
 
 
 def _archive_agreed(artifact: JsonObject) -> bool:
-    return artifact.get("archive") in (None, {"none": {}})
+    return artifact.get("archive") in (None, _AS_IT_IS)
 
 
 def _read(chain: Chain, step: Step, name: str) -> Iterator[Stop]:
@@ -86,18 +88,38 @@ def _read(chain: Chain, step: Step, name: str) -> Iterator[Stop]:
     for artifact in (declared, given) if given is not None else (declared,):
         if fault := _fault(artifact):
             yield Stop(8, step.name, f"its artifact '{name}' {fault}.")
+        if _key(artifact).endswith(".zip") and artifact.get("archive") != _AS_IT_IS:
+            yield Stop(8, step.name, f"its artifact '{name}' is a zip, which Argo unpacks and a DataFlow does not.")
     if given is None and kind_of(declared) == "":
         yield Stop(8, step.name, f"its artifact '{name}' has no location.")
     if given is None or kind_of(given):
         return
     source = step.source(name)
     if source is not None and source[0] in chain.scope.steps:
-        maker = chain.scope.steps[source[0]].template
-        kind = kind_of(named(maker, "outputs", "artifacts").get(source[1], {}))
+        made = named(chain.scope.steps[source[0]].template, "outputs", "artifacts").get(source[1], {})
+        kind = kind_of(made)
         if kind not in ("", *_READABLE):
             yield Stop(8, step.name, f"its artifact '{name}' lies in {kind}, where no DataFlow reads: use s3 or http.")
+        elif fault := _packed(made):
+            yield Stop(8, step.name, f"its artifact '{name}' {fault}: write archive: {{none: {{}}}} in '{source[0]}'.")
     elif "from" not in given:
         yield Stop(8, step.name, f"its artifact '{name}' has no location.")
+
+
+def _packed(made: JsonObject) -> str:
+    """Return why an output of a Pod can't be unpacked again; its key has to say that it is a tar."""
+    archive = made.get("archive")
+    if isinstance(archive, dict) and archive.get("zip") is not None:
+        return "is stored as a zip"
+    key = _key(made)
+    if key and archive != _AS_IT_IS and not key.endswith(_TARS):
+        return "is stored as an archive, and its key does not say so"
+    return ""
+
+
+def _key(artifact: JsonObject) -> str:
+    place = artifact.get("s3")
+    return str(place.get("key") or "").lower() if isinstance(place, dict) else ""
 
 
 def kind_of(artifact: JsonObject) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, Final
@@ -11,6 +12,7 @@ from accelchain.argo.core.body import KEY, parse_duration
 from accelchain.argo.fuse.leaf import PARAMETERS, notes_of
 from accelchain.argo.fuse.report import Stop
 from accelchain.argo.fuse.scope import Chain, Step
+from accelchain.argo.fuse.tags import tags
 
 JsonObject = dict[str, Any]
 
@@ -35,6 +37,7 @@ _CALL: Final = {
 }  # fmt: skip
 _SPEC: Final = {
     "retryStrategy": 9, "podSpecPatch": 9, "hostNetwork": 9, "archiveLogs": 9,
+    "hostAliases": 9, "dnsPolicy": 9, "dnsConfig": 9,
     "affinity": 12, "tolerations": 12, "schedulerName": 12, "podPriorityClassName": 12, "podPriority": 12,
 }  # fmt: skip
 HOSTNAME: Final = "kubernetes.io/hostname"
@@ -44,11 +47,15 @@ LIMITS: Final = ("timeout", "activeDeadlineSeconds")
 def rule_09_features(chain: Chain) -> Iterator[Stop]:
     """No step has anything of a Pod's that a function has not; attempts are equal, and of functions that allow them."""
     yield from _of_spec(chain, 9)
+    if key := _injected(chain.scope.spec.get("podMetadata")):
+        yield Stop(9, chain.names[0], f"the workflow asks for a sidecar in each Pod ({key}).")
     plugins = chain.scope.spec.get("executorPlugins")
     if isinstance(plugins, list) and plugins and KEY not in str(plugins):
         yield Stop(9, chain.names[0], "the workflow has executorPlugins of its own, and ours is none of them.")
     for step, _ in chain.leaves():
         yield from _of_template(step, 9)
+        if key := _injected(step.template.get("metadata")):
+            yield Stop(9, step.name, f"its template asks for a sidecar ({key}).")
         for field in step.call:
             if field not in _CALL:
                 yield Stop(9, step.name, f"it has {field}.")
@@ -74,6 +81,16 @@ def _of_template(step: Step, rule: int) -> Iterator[Stop]:
                 yield Stop(rule, step.name, f"its {kind} has {field}.")
 
 
+def _injected(metadata: Any) -> str:
+    """Return the label or annotation that has something put into a Pod; empty where none has."""
+    for kind in ("labels", "annotations"):
+        notes = metadata.get(kind) if isinstance(metadata, dict) else None
+        for key, value in notes.items() if isinstance(notes, dict) else ():
+            if "inject" in key and str(value).lower() not in ("false", "disabled", ""):
+                return str(key)
+    return ""
+
+
 def _is_set(value: Any) -> bool:
     return value is not None and value is not False and value not in ([], {}, "")
 
@@ -90,6 +107,8 @@ def _attempts(chain: Chain) -> Iterator[Stop]:
             yield Stop(9, step.name, f"it has a retryStrategy: {hint}.")
         if not isinstance(strategy, dict) or strategy.get("affinity") or "exitCode" in str(strategy.get("expression")):
             yield Stop(9, step.name, "its retryStrategy needs a Pod (affinity, or an exit code).")
+        if any(re.search(r"\binputs\b", tag) for tag in tags(strategy)):
+            yield Stop(9, step.name, "its retryStrategy depends on its own inputs.")
 
 
 def _unequal(values: Mapping[str, Any], rule: int, what: str) -> Iterator[Stop]:

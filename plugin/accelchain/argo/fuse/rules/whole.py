@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from accelchain.argo.fuse.leaf import Leaf, named
 from accelchain.argo.fuse.report import Stop
 from accelchain.argo.fuse.scope import Chain, Step
 from accelchain.argo.fuse.tags import tags, texts
-from accelchain.argo.fuse.values import VARIABLE, value_of
+from accelchain.argo.fuse.values import VARIABLE, has_value, value_of
+
+_OF_ANOTHER: Final = re.compile(r"(?:tasks|steps)\.[^\s.]+\.\S+")
+"""An output of a step; rules 6 and 7 look at which."""
+_OF_ONE_STEP: Final = re.compile(
+    r"""(?<![\w.'"])(?:pod|node|retries|lastRetry|(?:tasks|steps)\.name)\b|\bworkflow\.(?:duration|status|failures)\b"""
+)
+"""Parts of expressions that are something else for each step, or at another time."""
 
 
 def rule_13_variables(chain: Chain) -> Iterator[Stop]:
@@ -54,6 +61,26 @@ def _value(step: Step, name: str) -> Iterator[Stop]:
         yield Stop(13, step.name, f"its parameter '{name}' holds $(…), which a DataFlow replaces.")
     elif any("item" in re.findall(r"\w+", tag) for tag in tags(value)):
         yield Stop(13, step.name, f"its parameter '{name}' is an item of a loop.")
+    else:
+        for tag in dict.fromkeys(tags(value)):
+            if not _is_known_before(tag, argument=has_value(step.parameters.get(name))):
+                message = f"its parameter '{name}' is {{{{{tag[:60]}}}}}, which is not the same before it starts."
+                yield Stop(13, step.name, message)
+
+
+def _is_known_before(tag: str, *, argument: bool) -> bool:
+    """Tell whether a variable of a value means the same where the step is called, and for a whole chain.
+
+    Args:
+        tag: what is between the braces.
+        argument: the value is given by the call; else it is a default, where ``inputs`` are the step's own.
+    """
+    if argument and tag.startswith("="):
+        return _OF_ONE_STEP.search(tag) is None
+    known = VARIABLE.fullmatch(tag)
+    if known is None:
+        return argument and _OF_ANOTHER.fullmatch(tag) is not None
+    return tag.startswith("workflow.") or (argument and known["parameter"] is not None)
 
 
 def rule_14_limits(chain: Chain) -> Iterator[Stop]:

@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import Any
 
 from accelchain.argo.core.documents import is_argo
-from accelchain.argo.fuse import Functions, fuse, pieces, read, restored, write
+from accelchain.argo.core.yaml_text import read, write
+from accelchain.argo.fuse import Functions, fuse, pieces, restored
 from accelchain.argo.lint import TextError, load
 from accelchain.cli.installed import function_types
 

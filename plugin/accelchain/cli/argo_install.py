@@ -8,8 +8,8 @@ import re
 import click
 
 from accelchain.api.common import DNS_LABEL
+from accelchain.argo.core.yaml_text import write
 from accelchain.argo.install import DEFAULT_CONTROLLER, DEFAULT_IMAGE, Wanted, objects
-from accelchain.cli.argo_text import to_yaml
 from accelchain.cli.errors import Refused
 from accelchain.cli.terminal import out
 
@@ -61,4 +61,4 @@ def install(
     if not image.strip():
         raise Refused("--image: name the image of the operators, such as registry.example/team/accelchain-operator:1.")
     made = objects(Wanted(namespace, image, pull_policy, service_account, not without_plugin, controller))
-    out(to_yaml(made).rstrip("\n"))
+    out(write(made).rstrip("\n"))

@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from accelchain.argo.core.body import StepError, is_ours
 from accelchain.argo.core.documents import Place, is_argo, templates
 from accelchain.argo.core.resource import resource_template
+from accelchain.argo.core.yaml_text import write
 from accelchain.argo.lint.text import TextError, load
-from accelchain.cli.argo_text import read_text, to_yaml
+from accelchain.cli.argo_text import read_text, write_text
 from accelchain.cli.errors import Refused
-from accelchain.cli.files import write_whole
-from accelchain.cli.terminal import out
 
 
 @click.command()
@@ -34,14 +31,7 @@ def resource(file: str, output: str) -> None:
     problems = [problem for document, place in found if (problem := _rewrite(place, f"{file}: {document.title}"))]
     if problems:
         raise Refused("\nError: ".join(problems))
-    text = to_yaml([document.value for document in documents])
-    if output == "-":
-        out(text.rstrip("\n"))
-        return
-    try:
-        write_whole(Path(output), text)
-    except OSError as error:
-        raise Refused(f"-o {output}: {error.strerror}; give a file that can be written.") from None
+    write_text(output, "-o", write([document.value for document in documents]))
 
 
 def _rewrite(place: Place, source: str) -> str:

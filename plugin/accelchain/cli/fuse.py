@@ -6,32 +6,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 
-from accelchain.argo.core.documents import is_argo
-from accelchain.argo.fuse import (
-    Entry,
-    Functions,
-    FusedError,
-    Piece,
-    UnsureError,
-    is_fused,
-    pieces,
-    read,
-    restored,
-    write,
-)
+from accelchain.argo.core.documents import is_argo, is_list
+from accelchain.argo.core.yaml_text import UnsureError, read, write
+from accelchain.argo.fuse import Entry, Functions, FusedError, Piece, is_fused, pieces, restored
 from accelchain.argo.fuse import fuse as fuse_document
 from accelchain.argo.lint import Document, DuplicateKeyError, TextError, load
-from accelchain.cli.argo_text import read_text
+from accelchain.cli.argo_text import read_text, write_text
 from accelchain.cli.connect import Target, run_in
 from accelchain.cli.errors import Refused
-from accelchain.cli.files import write_whole
 from accelchain.cli.known import Known, known_here
-from accelchain.cli.terminal import out, tell
+from accelchain.cli.terminal import tell
 from accelchain.cli.validate_argo import known_at
 from accelchain.cli.where import where_options
 
@@ -50,7 +38,7 @@ class _Part:
 
     def documents(self, file: str) -> Iterator[Document]:
         """Yield documents; of kubectl's lists what they hold."""
-        flat = [item for value in self.values for item in (value["items"] if _is_list(value) else [value])]
+        flat = [item for value in self.values for item in (value["items"] if is_list(value) else [value])]
         return (Document(file, number, value) for number, value in enumerate(flat, start=self.number))
 
 
@@ -89,8 +77,8 @@ def fuse(
 
     text = _rewritten(file, parts, change)
     if report is not None:
-        _write(report, "--report", json.dumps({"steps": [entry.to_dict() for entry in entries]}, indent=2) + "\n")
-    _write(output, "-o", text)
+        write_text(report, "--report", json.dumps({"steps": [entry.to_dict() for entry in entries]}, indent=2) + "\n")
+    write_text(output, "-o", text)
     _tell_faults(parts)
     if not any(part.fault or any(is_argo(document.value) for document in part.documents(file)) for part in parts):
         tell(f"{file}: there is no workflow of Argo's in it that could be rewritten.")
@@ -108,7 +96,7 @@ def unfuse(file: str, output: str) -> None:
     def change(document: Document) -> Any:
         return restored(document.value) if is_fused(document.value) else document.value
 
-    _write(output, "-o", _rewritten(file, parts, change))
+    write_text(output, "-o", _rewritten(file, parts, change))
     _tell_faults(parts)
     if not any(is_fused(document.value) for part in parts for document in part.documents(file)):
         tell(f"{file}: nothing in it was fused; it is left as it is.")
@@ -144,19 +132,21 @@ def _read(file: str) -> list[_Part]:
 
 
 def _part(file: str, piece: Piece, number: int) -> _Part:
-    """Return a part of a file; what Argo would read otherwise than us is no error of the file, and is left as it is."""
+    """Return a part of a file; what Argo would read otherwise than us is no error of the file, and is left as it is.
+
+    Raises:
+        TextError: it is no YAML.
+    """
     whole = "\n" * piece.line + piece.text  # so that errors name the file's own line
     try:
-        load(whole, file)
         return _Part(piece, read(whole), number)
-    except DuplicateKeyError as error:
-        return _Part(piece, [], number, str(error))
     except UnsureError as error:
-        return _Part(piece, [], number, f"{file}: {error}")
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("kind") == "List" and isinstance(value.get("items"), list)
+        fault = f"{file}: {error}"
+    try:
+        load(whole, file)
+    except DuplicateKeyError as error:
+        fault = str(error)
+    return _Part(piece, [], number, fault)
 
 
 def _known(functions: Sequence[str], kubeconfig: str | None, context: str | None, namespace: str | None) -> Known:
@@ -195,7 +185,7 @@ def _changed(file: str, document: Document, change: Callable[[Document], Any]) -
 
 def _put(value: Any, new: Iterator[Any]) -> Any:
     """Return the next value of ``new``; for a list of kubectl's the list with the next ones."""
-    if not _is_list(value):
+    if not is_list(value):
         return next(new)
     items = [next(new) for _ in value["items"]]
     same = all(item is old for item, old in zip(items, value["items"], strict=True))
@@ -205,16 +195,6 @@ def _put(value: Any, new: Iterator[Any]) -> Any:
 def _refuse_same(output: str, report: str | None) -> None:
     if report is not None and report == output:
         raise Refused("--report and -o are the same file: give two.")
-
-
-def _write(path: str, option: str, text: str) -> None:
-    if path == "-":
-        out(text.rstrip("\n"))
-        return
-    try:
-        write_whole(Path(path), text)
-    except OSError as error:
-        raise Refused(f"{option} {path}: {error.strerror}; give a file that can be written.") from None
 
 
 def _tell(file: str, entries: Sequence[Entry]) -> None:

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from accelchain.argo.core.yaml_text import write
 from accelchain.argo.lint import Document, Known, lint, load
-from accelchain.cli.argo_text import to_yaml
 from accelchain.cli.commands import cli
 from accelchain.cli.installed import function_types
 
@@ -384,6 +384,6 @@ def test_numbers_are_those_of_argos_yaml_and_come_back_as_they_were() -> None:
     wanted |= {"i": "2020-01-01", "j": float("inf")}
     (document,) = load(text, "x")
     assert document.value == wanted
-    (again,) = load(to_yaml([document.value]), "x")
+    (again,) = load(write([document.value]), "x")
     assert again.value == wanted
-    assert "c: '1e3'" in to_yaml([document.value]), "Argo would read a number without quotes"
+    assert "c: '1e3'" in write([document.value]), "Argo would read a number without quotes"

@@ -38,6 +38,11 @@ def is_argo(document: Any) -> bool:
     )
 
 
+def is_list(document: Any) -> bool:
+    """Tell whether a document is one of kubectl's lists, which hold documents."""
+    return isinstance(document, dict) and document.get("kind") == "List" and isinstance(document.get("items"), list)
+
+
 def templates(document: JsonObject) -> Iterator[Place]:
     """Yield all templates of a document, inline ones after the one that holds them; what has no form is left out."""
     for path, spec in workflow_specs(document):

@@ -8,7 +8,6 @@ from accelchain.argo.fuse.document import Fused, fuse
 from accelchain.argo.fuse.original import FUSED_FROM, FusedError, is_fused, restored
 from accelchain.argo.fuse.report import Entry
 from accelchain.argo.fuse.text import Piece, pieces
-from accelchain.argo.fuse.yaml_text import UnsureError, read, write
 
 __all__ = [
     "FUSED_FROM",
@@ -17,11 +16,8 @@ __all__ = [
     "Fused",
     "FusedError",
     "Piece",
-    "UnsureError",
     "fuse",
     "is_fused",
     "pieces",
-    "read",
     "restored",
-    "write",
 ]

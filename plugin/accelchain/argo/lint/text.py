@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import yaml
 
+from accelchain.argo.core.documents import is_list
+
 _MAX_NODES: Final = 1_000_000
 """More values than any file of workflows holds: anchors that multiply are refused before they are followed."""
 
@@ -66,8 +68,7 @@ def load(text: str, source: str) -> list[Document]:
     values: list[Any] = []
     for value in parsed:
         _check_size(value, source)
-        listed = isinstance(value, dict) and value.get("kind") == "List" and isinstance(value.get("items"), list)
-        values += value["items"] if listed else [value]
+        values += value["items"] if is_list(value) else [value]
     if not values:
         raise TextError(f"{source}: the file is empty: give a Workflow or a DataFlow.")
     return [Document(source, i, _as_json(value)) for i, value in enumerate(values, start=1)]

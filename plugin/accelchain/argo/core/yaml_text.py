@@ -46,16 +46,18 @@ def read(text: str) -> list[Any]:
     """Return the documents of a text as Argo has them: JSON, with keys that are texts. Empty ones are left out.
 
     Args:
-        text: YAML that can be parsed.
+        text: YAML.
 
     Raises:
-        UnsureError: it holds something that Argo refuses, or that has no form in JSON.
+        UnsureError: it is no YAML, or holds something that Argo refuses, or that has no form in JSON.
     """
     left = [_MAX_NODES]
     try:
         made = [_made(node, left) for node in yaml.compose_all(text, Loader=_Loader)]
     except RecursionError:
         raise UnsureError("it is nested too deeply.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UnsureError(f"this is no YAML: {' '.join(str(error).split())}.") from None
     return [value for value in made if value is not None]
 
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accelchain.argo.fuse import UnsureError, read, write
+from accelchain.argo.core.yaml_text import UnsureError, read, write
 
 # as go.yaml.in/yaml v2.4.4 reads them
 AS_ARGO: dict[str, Any] = {

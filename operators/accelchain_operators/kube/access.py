@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from accelchain.argo.install import WORKFLOW_ROLE
 from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
 from accelchain_operators.kube.kinds import DATA_FLOW
 from accelchain_operators.reconcile.taskset_state import Access
@@ -62,35 +64,45 @@ class AccessReviews:
     async def _ask(self, namespace: str, account: str) -> tuple[bool, str, float]:
         """Return the answer, why it is no, and for how long (s) it has to be no."""
         attributes = {"namespace": namespace, "verb": "create", "group": "accelchain.io", "resource": DATA_FLOW.plural}
-        review: JsonObject = {
-            "apiVersion": REVIEW.api_version,
-            "kind": REVIEW.kind,
-            "metadata": {},
-            "spec": {
-                "user": f"system:serviceaccount:{namespace}:{account}",
-                "groups": ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"],
-                "resourceAttributes": attributes,
-            },
-        }
         try:
-            answer = await self._client.create(REVIEW, review)
+            allowed = await may(self._client, namespace, account, attributes)
         except ApiError as error:
             if error.code != 403:
                 raise
             logger.warning("what ServiceAccounts may do can't be asked: %s", error)
             message = f"the task-set operator lacks a right: apply accelchain's manifests anew ({error.message})"
             return False, message, UNABLE
-        if (answer.get("status") or {}).get("allowed"):
-            return True, "", 0.0
-        return False, _advice(namespace, account), BELIEVED
+        return (True, "", 0.0) if allowed else (False, _advice(namespace, account), BELIEVED)
 
     def _forget(self, now: float) -> None:
         for key in [key for key, known in self._answers.items() if now - known.asked_at > REMEMBERED]:
             del self._answers[key]
 
 
+async def may(client: KubeClient, namespace: str, account: str, attributes: Mapping[str, str]) -> bool:
+    """Tell whether a ServiceAccount may do something.
+
+    Args:
+        client: The API.
+        namespace: The ServiceAccount's.
+        account: Its name.
+        attributes: What it would do: ``resourceAttributes`` of a SubjectAccessReview.
+
+    Raises:
+        ApiError: the API does not answer, or we may not ask.
+    """
+    spec = {
+        "user": f"system:serviceaccount:{namespace}:{account}",
+        "groups": ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"],
+        "resourceAttributes": dict(attributes),
+    }
+    review: JsonObject = {"apiVersion": REVIEW.api_version, "kind": REVIEW.kind, "metadata": {}, "spec": spec}
+    answer = await client.create(REVIEW, review)
+    return bool((answer.get("status") or {}).get("allowed"))
+
+
 def _advice(namespace: str, account: str) -> str:
-    role = "accelchain-workflow"
+    role = WORKFLOW_ROLE
     return (
         f"ServiceAccount {account} of this Workflow may not create dataflows.accelchain.io in namespace {namespace}: "
         f"kubectl create role {role} -n {namespace} --verb=create,get --resource=dataflows.accelchain.io && "

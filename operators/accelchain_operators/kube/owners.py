@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 
 from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
+from accelchain_operators.kube.kinds import TASK_SET
 from accelchain_operators.reconcile.owner import (
     WATCHED_KINDS,
     OwnerId,
@@ -37,7 +38,6 @@ TASK_PERIOD = 2.0
 """Seconds between two looks at the tasks of a Workflow whose nodes are kept elsewhere."""
 PAUSE = 1.0
 """Seconds between two watches, and after an error of the API."""
-TASK_SET = ResourceType("argoproj.io/v1alpha1", "WorkflowTaskSet", "workflowtasksets")
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from accelchain_operators.kube.kinds import DATA_FLOW, TASK_SET
 from accelchain_operators.kube.store import Store
 from accelchain_operators.kube.workflows import WorkflowReader
 from accelchain_operators.reconcile.decisions import Decisions
+from accelchain_operators.reconcile.owner import node_of
 from accelchain_operators.reconcile.taskset import reconcile
 from accelchain_operators.reconcile.taskset_state import (
     Access,
@@ -130,7 +131,7 @@ class TaskSets:
         if our_tasks(task_set):
             return True
         flows = self._flows.get(id_.uid, {}).values()
-        known = {(flow["metadata"].get("annotations") or {}).get(NODE_ID, "") for flow in flows}
+        known = {node_of(flow) for flow in flows}
         known |= entry.memory.keys() if entry is not None else set()
         return not known.isdisjoint(told_nodes(task_set))
 

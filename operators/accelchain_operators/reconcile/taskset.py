@@ -16,7 +16,7 @@ from typing import Any
 
 from accelchain.argo.core.admission import OpenStep, admit, open_steps
 from accelchain.argo.core.flow import has_ended
-from accelchain.argo.core.identity import NODE_ID, NODE_STARTED_AT, REPORTED, UID_LABEL
+from accelchain.argo.core.identity import NODE_STARTED_AT, REPORTED, UID_LABEL
 from accelchain.argo.core.steps import (
     Create,
     Foreign,
@@ -31,6 +31,7 @@ from accelchain.argo.core.steps import (
 )
 from accelchain.argo.core.workflow import WorkflowView, is_fulfilled
 from accelchain_operators.reconcile.actions import JsonObject
+from accelchain_operators.reconcile.owner import node_of
 from accelchain_operators.reconcile.taskset_state import (
     NodeMemory,
     TaskSetPlan,
@@ -115,7 +116,7 @@ class _Look:
         tasks = (self.s.task_set.get("spec") or {}).get("tasks") or {}
         left = [id_ for id_ in self.told if id_ not in tasks]
         if left:
-            made = {_node_of(flow) for flow in self.s.flows.values() if self._is_own(flow)}
+            made = {node_of(flow) for flow in self.s.flows.values() if self._is_own(flow)}
             yield from (id_ for id_ in left if id_ in made or id_ in self.s.memory)
 
     def admit(self, workflow: WorkflowView) -> None:
@@ -318,10 +319,6 @@ def _shows(node: JsonObject, stage: JsonObject) -> bool:
 
 def _annotations(flow: JsonObject) -> Mapping[str, str]:
     return flow["metadata"].get("annotations") or {}
-
-
-def _node_of(flow: JsonObject) -> str:
-    return _annotations(flow).get(NODE_ID, "")
 
 
 def _bytes(document: Any) -> int:

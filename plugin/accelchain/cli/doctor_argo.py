@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from accelchain.argo.install import (
     CONTROLLER_RULES,
@@ -16,14 +16,12 @@ from accelchain.argo.install import (
     token_secret,
 )
 from accelchain.cli.argo_diagnosis import ArgoState, config_name, controller_account, is_controller
+from accelchain_operators.kube.access import may
 from accelchain_operators.kube.client import ApiError, JsonObject, KubeClient, ResourceType
 from accelchain_operators.kube.kinds import CONFIG_MAP, POD, SECRET
 
 _DEPLOYMENT: Final = ResourceType("apps/v1", "Deployment", "deployments")
 _ACCOUNT: Final = ResourceType("v1", "ServiceAccount", "serviceaccounts")
-_REVIEW: Final = ResourceType(
-    "authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False
-)
 _AGENTS: Final = "workflows.argoproj.io/component=agent"
 
 T = TypeVar("T")
@@ -119,18 +117,10 @@ async def _lacking(client: KubeClient, namespace: str, account: str, rules: Sequ
 
 async def _may(client: KubeClient, namespace: str, account: str, rule: Rule, verb: str, of: str) -> bool:
     resource, _, subresource = rule.resource.partition("/")
-    attributes: dict[str, Any] = {"namespace": namespace, "group": rule.group, "resource": resource, "verb": verb}
+    attributes = {"namespace": namespace, "group": rule.group, "resource": resource, "verb": verb}
     if subresource:
         attributes["subresource"] = subresource
-    groups = ["system:serviceaccounts", f"system:serviceaccounts:{of}", "system:authenticated"]
-    spec = {
-        "user": f"system:serviceaccount:{of}:{account}",
-        "groups": groups,
-        "resourceAttributes": attributes,
-    }
-    review = {"apiVersion": _REVIEW.api_version, "kind": _REVIEW.kind, "metadata": {}, "spec": spec}
-    answer = await client.create(_REVIEW, review)
-    return bool((answer.get("status") or {}).get("allowed"))
+    return await may(client, of, account, attributes)
 
 
 async def _allowed(work: Awaitable[T]) -> T | None:

@@ -25,6 +25,7 @@ from hera.workflows.models import (
 from hera.workflows.models import Artifact as ModelArtifact
 
 from accelchain.api.function_type import FunctionType
+from accelchain.argo.core.artifacts import FILE_ENDINGS
 from accelchain.chain.references import as_text
 from accelchain.chain.values import is_address
 from accelchain.hera.draft import Draft, Function
@@ -41,8 +42,6 @@ EPHEMERAL = "accelchain.io/ephemeral"
 _ADDRESS = re.compile(r"\$\((input|output)s\.([-\w]+)\.uri\)")
 _PARAMETER = re.compile(r"\{\{\s*inputs\.parameters\.([-\w]+)\s*\}\}")
 _ENDING = re.compile(r"\.\w+$")
-_SUFFIXES: Mapping[str, str] = {"encode-video": ".mp4", "write-detections": ".jsonl"}
-"""Endings of files whose artifact has no key that says more."""
 _OF_ONE_STEP = ("timeout", "active_deadline_seconds")
 
 
@@ -228,7 +227,7 @@ def _results(chain: Chain, pods: Mapping[str, _Pod]) -> list[ModelArtifact]:
 def _suffix(place: Artifact, function: str) -> str:
     """Return the ending by which a sink knows what to write: that of the artifact's key, else the function's own."""
     given = _ENDING.search(str(getattr(place, "key", None) or ""))
-    return given[0] if given else _SUFFIXES.get(function, "")
+    return given[0] if given else FILE_ENDINGS.get(function, "")
 
 
 def _file(artifact: Artifact, path: str) -> ModelArtifact:

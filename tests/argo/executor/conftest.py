@@ -23,10 +23,9 @@ from accelchain.argo.executor import step
 from accelchain.argo.executor.executor import Executor
 from accelchain.argo.executor.http_server import METHOD, HttpServer, Limits
 from accelchain.argo.executor.token import Token
-from accelchain.argo.executor.workflow_cache import WORKFLOW
 from accelchain_operators.kube.client import JsonObject
 from accelchain_operators.kube.http_client import HttpClient
-from accelchain_operators.kube.kinds import DATA_FLOW
+from accelchain_operators.kube.kinds import DATA_FLOW, WORKFLOW
 from accelchain_operators.localkube.server import LocalKube
 
 DEADLINE = 15.0

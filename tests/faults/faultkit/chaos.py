@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from accelchain_operators.kube import kinds
@@ -36,6 +38,8 @@ GRAVE = {
     "away": 3,
 }
 """Faults, and how often of ninety each is drawn."""
+BEGINS_AGAIN = 3.0
+"""Seconds until a watch that was cut or refused, or an operator that was replaced, sees everything again."""
 
 
 class Chaos:
@@ -46,6 +50,8 @@ class Chaos:
         self.freezes = 0
         self.disrupted: set[str] = set()
         """Pods that were deleted here."""
+        self.blind: list[tuple[float, float]] = []
+        """From when to when (monotonic s) an operator was away, or a watch."""
         self._world = world
         self._rng = rng
         self._faults = world.api.kube.faults
@@ -102,18 +108,28 @@ class Chaos:
     def _some(self) -> list[ResourceType]:
         return self._rng.sample(OURS, self._rng.randint(1, 3))
 
+    @contextmanager
+    def _blinded(self) -> Iterator[None]:
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.blind.append((begun, time.monotonic() + BEGINS_AGAIN))
+
     async def _cut(self) -> None:
-        self._world.api.cut(*self._some(), forget=self._rng.random() < 0.5)
+        with self._blinded():
+            self._world.api.cut(*self._some(), forget=self._rng.random() < 0.5)
 
     async def _gap(self) -> None:
         """Watches of some kinds are away for a while, and what happened meanwhile is told by no watch (410)."""
         some, seconds = self._some(), self._rng.uniform(0.2, 1.0)
-        refusals = [self._world.api.refuse_watches(type) for type in some]
-        self._world.api.cut(*some, forget=False)
-        await asyncio.sleep(seconds)
-        self._world.api.cut(*some)
-        for refusal in refusals:
-            refusal.times = 0
+        with self._blinded():
+            refusals = [self._world.api.refuse_watches(type) for type in some]
+            self._world.api.cut(*some, forget=False)
+            await asyncio.sleep(seconds)
+            self._world.api.cut(*some)
+            for refusal in refusals:
+                refusal.times = 0
 
     async def _kill(self) -> None:
         await self._replace(self._world.operators.kill)
@@ -127,9 +143,10 @@ class Chaos:
         if not begun:
             return
         process = self._rng.choice(begun)
-        await stop(process)
-        await asyncio.sleep(pause)
-        operators.start_soon(*process.controllers)
+        with self._blinded():
+            await stop(process)
+            await asyncio.sleep(pause)
+            operators.start_soon(*process.controllers)
 
     async def _lose(self) -> None:
         """Somebody deletes a Pod whose worker runs."""
@@ -163,5 +180,5 @@ class Chaos:
             kubelets.thaw(name)
 
     async def _away(self) -> None:
-        with self._world.away():
+        with self._blinded(), self._world.away():
             await asyncio.sleep(self._rng.uniform(0.3, 1.5))

@@ -184,7 +184,7 @@ class Trial:
             if case.name not in by_name:
                 continue  # it was never created: the trial was given up
             uid, record = by_name[case.name]
-            history = History(ends[uid], published[uid], disrupted, self._chaos.freezes)
+            history = History(ends[uid], published[uid], disrupted, self._chaos.freezes, self._chaos.blind)
             found = problems(case, record, history)
             if found:
                 report.problems += found

@@ -17,6 +17,8 @@ from faultkit.workers import Publication
 
 FAILING = frozenset({"InvalidInput", "FunctionFailed", "DeviceFailed", "OOMKilled", "Evicted", "silent"})
 """Ends that are a failure whoever looks."""
+VANISHES_IN = 1.0
+"""Seconds within which a Pod that was told to end is gone."""
 USERS_DOING = frozenset({"Cancelled", "DeadlineExceeded"})
 
 
@@ -30,6 +32,8 @@ class History:
     """Pods that were deleted by others than the operators and the flow's user."""
     freezes: int
     """How often nodes were frozen."""
+    blind: Sequence[tuple[float, float]] = ()
+    """From when to when (monotonic s) an operator was away, or a watch."""
 
     def end_of(self, attempt: int) -> Ended | None:
         """Return how an attempt ended; None: no worker of it ever began."""
@@ -79,9 +83,16 @@ def _publications(case: Case, record: Record, history: History) -> list[str]:
             found.append("a Batch worker published without a grant")
         return found
     for before, after in itertools.pairwise(told):
-        if after.first != before.after:
+        # A Pod is gone a moment after it ended: what nobody saw just then is published again, and never left out.
+        known = (before.after,) if not _unseen(history, before) else range(before.first, before.after + 1)
+        if after.first not in known:
             found.append(f"attempt {after.attempt} begins at {after.first}, after {before.after} frames were published")
     return found
+
+
+def _unseen(history: History, publication: Publication) -> bool:
+    """Tell whether somebody was away when an attempt published."""
+    return any(begin <= publication.time + VANISHES_IN and publication.time <= end for begin, end in history.blind)
 
 
 def _reported(history: History, attempt: int) -> bool:

@@ -26,8 +26,8 @@ _PLAIN = ("endpoint", "region", "insecure")
 _REFUSED = ("useSDKCreds", "roleARN", "encryptionOptions")
 _AMAZON = "s3.amazonaws.com"
 _VARIABLE = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
-_EXTENSIONS = {"encode-video": ".mp4", "write-detections": ".jsonl"}
-"""By the function that writes the output."""
+FILE_ENDINGS = {"encode-video": ".mp4", "write-detections": ".jsonl"}
+"""Of files whose key says no more, by the function that writes them."""
 
 
 def with_addresses(spec: JsonObject, template: JsonObject, workflow: WorkflowView | None, node_id: str) -> JsonObject:
@@ -190,5 +190,5 @@ def _default_key(spec: JsonObject, name: str, workflow: WorkflowView | None, nod
 def _extension(spec: JsonObject, output: str) -> str:
     for function in (spec.get("chain") or {}).get("functions") or ():
         if f"$(outputs.{output}.uri)" in (function.get("parameters") or {}).values():
-            return _EXTENSIONS.get(function["type"], "")
+            return FILE_ENDINGS.get(function["type"], "")
     return ""

@@ -8,11 +8,11 @@ import logging
 
 from accelchain.argo.core.identity import WorkflowId
 from accelchain.argo.core.workflow import WorkflowView, view
-from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType
+from accelchain_operators.kube.client import ApiError, KubeClient
+from accelchain_operators.kube.kinds import WORKFLOW
 
 logger = logging.getLogger(__name__)
 
-WORKFLOW = ResourceType("argoproj.io/v1alpha1", "Workflow", "workflows")
 DENIED_SECONDS = 60.0
 """Between two tries to read what may not be read."""
 _SHARE = 20.0

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from accelchain.argo.core.documents import is_argo, is_list
-from accelchain.argo.core.yaml_text import UnsureError, read, write
+from accelchain.argo.core.yaml_text import BrokenError, UnsureError, read, write
 from accelchain.argo.fuse import Entry, Functions, FusedError, Piece, is_fused, pieces, restored
 from accelchain.argo.fuse import fuse as fuse_document
-from accelchain.argo.lint import Document, DuplicateKeyError, TextError, load
+from accelchain.argo.lint import Document, TextError, load
 from accelchain.cli.argo_text import read_text, write_text
 from accelchain.cli.connect import Target, run_in
 from accelchain.cli.errors import Refused
@@ -140,13 +140,10 @@ def _part(file: str, piece: Piece, number: int) -> _Part:
     whole = "\n" * piece.line + piece.text  # so that errors name the file's own line
     try:
         return _Part(piece, read(whole), number)
+    except BrokenError as error:
+        raise TextError(error.of(file)) from None
     except UnsureError as error:
-        fault = f"{file}: {error}"
-    try:
-        load(whole, file)
-    except DuplicateKeyError as error:
-        fault = str(error)
-    return _Part(piece, [], number, fault)
+        return _Part(piece, [], number, error.of(file))
 
 
 def _known(functions: Sequence[str], kubeconfig: str | None, context: str | None, namespace: str | None) -> Known:

@@ -35,6 +35,10 @@ def test_keys_are_texts() -> None:
     assert read("{y: 1, 017: 2, off: 3, 'n': 4}") == [{"true": 1, "15": 2, "false": 3, "n": 4}]
 
 
+def test_what_is_tagged_as_binary_is_the_text_that_it_stands_for() -> None:
+    assert read("a: !!binary aGk=") == [{"a": "hi"}]
+
+
 def test_a_merged_mapping_counts_where_it_stands() -> None:
     text = "a: &a {x: 1, y1: 1}\nb: &b {x: 2}\nc: {x: 3, <<: [*a, *b]}\nd: {<<: *a, x: 4}\n"
     assert read(text)[0]["c"] == {"x": 1, "y1": 1}
@@ -47,10 +51,10 @@ def test_a_merged_mapping_counts_where_it_stands() -> None:
         ("a: {1.5: x}", "a key is no text"),
         ("a: {~: x}", "a key is no text"),
         ("{1: x, 01: y}", "the key '1' is there twice"),
-        ("- 1\n- !!binary aGk=", "line 2: the tag"),
+        ("- 1\n- !!set {x}", "line 2: the tag"),
+        ("a: !!binary x", "base64"),
         ("a: !!int x", "does not fit"),
         ("a: {<<: 1}", "not followed by a mapping"),
-        ("a: !!set {x}", "none of JSON's"),
     ],
 )
 def test_what_nobody_can_be_sure_of_is_refused(text: str, words: str) -> None:

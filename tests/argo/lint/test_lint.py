@@ -357,11 +357,12 @@ def test_whatever_stands_anywhere_is_no_crash(new: Any) -> None:
         ("", 2, "empty"),
         ("a: [", 2, "1.yaml:2:1: this is no YAML"),
         ("a: 1\na: 2", 2, "twice"),
-        ("&a [*a, *a]", 2, "too large"),
+        ("&a [*a, *a]", 2, "nested too deeply"),
         ("apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {name: 2020-01-01, 1: a, on: b}", 0, ""),
         ("kind: List\nitems: [{apiVersion: argoproj.io/v1alpha1, kind: Workflow, spec: {templates: "
          "[{name: a, plugin: {accelchain: {}}}]}}]", 2, "document 1 template a: plugin.accelchain.node: "),
         ("{apiVersion: argoproj.io/v1alpha1, kind: Workflow, x: !!binary aGk=}", 0, ""),
+        ("{apiVersion: argoproj.io/v1alpha1, kind: Workflow, x: !!set {a}}", 2, "1.yaml:1:"),
     ],
 )  # fmt: skip
 def test_texts_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: int, said: str) -> None:

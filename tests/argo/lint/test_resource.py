@@ -17,6 +17,7 @@ from accelchain.api import DataFlow
 from accelchain.argo.core.body import StepError
 from accelchain.argo.core.identity import node_id
 from accelchain.argo.core.resource import resource_template
+from accelchain.argo.core.yaml_text import read
 from accelchain.cli.commands import cli
 
 JsonObject = dict[str, Any]
@@ -206,6 +207,15 @@ def test_whole_files_are_rewritten_and_the_rest_of_them_stays(tmp_path: Path) ->
     assert first["spec"]["templates"][1] == other
     assert second == config
     assert "name: 'y'" in text  # y is a boolean for Argo's YAML
+
+
+def test_what_argo_reads_is_what_it_reads_afterwards(tmp_path: Path) -> None:
+    text = json.dumps({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": {"templates": [STEP]}})
+    (tmp_path / "in.yaml").write_text(text[:-1] + ", metadata: {a: y, b: 'y', c: 12:30, d: 1e3, e: 010}}")
+    done = CliRunner().invoke(cli, ["argo", "resource", str(tmp_path / "in.yaml"), "-o", str(tmp_path / "out.yaml")])
+    assert done.exit_code == 0, done.output
+    (document,) = read((tmp_path / "out.yaml").read_text())
+    assert document["metadata"] == {"a": True, "b": "y", "c": "12:30", "d": 1000.0, "e": 8}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ The rules are those of go.yaml.in/yaml v2 (resolve.go) and sigs.k8s.io/yaml v1.6
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -41,6 +43,21 @@ _KINDS: Final[dict[str, tuple[type, ...]]] = {
 class UnsureError(Exception):
     """A document of which can't be told what Argo reads; the message says where."""
 
+    def __init__(self, reason: str, mark: yaml.Mark | None = None) -> None:
+        """Say why, without a full stop, and where."""
+        super().__init__(f"line {mark.line + 1}: {reason}." if mark else f"{reason}.")
+        self._reason = reason
+        self._mark = mark
+
+    def of(self, file: str) -> str:
+        """Return the message with ``FILE:LINE:COLUMN`` before it."""
+        mark = self._mark
+        return f"{file}:{mark.line + 1}:{mark.column + 1}: {self._reason}." if mark else f"{file}: {self._reason}."
+
+
+class BrokenError(UnsureError):
+    """A text that is no YAML, or more than any file of workflows is."""
+
 
 def read(text: str) -> list[Any]:
     """Return the documents of a text as Argo has them: JSON, with keys that are texts. Empty ones are left out.
@@ -49,15 +66,19 @@ def read(text: str) -> list[Any]:
         text: YAML.
 
     Raises:
-        UnsureError: it is no YAML, or holds something that Argo refuses, or that has no form in JSON.
+        BrokenError: it is no YAML, or too large.
+        UnsureError: it holds something that Argo refuses, or that has no form in JSON.
     """
     left = [_MAX_NODES]
     try:
         made = [_made(node, left) for node in yaml.compose_all(text, Loader=_Loader)]
     except RecursionError:
-        raise UnsureError("it is nested too deeply.") from None
+        raise BrokenError("this is no YAML: it is nested too deeply") from None
+    except yaml.MarkedYAMLError as error:
+        reason = f"this is no YAML: {error.problem or error.context}"
+        raise BrokenError(reason, error.problem_mark or error.context_mark) from None
     except (yaml.YAMLError, ValueError) as error:
-        raise UnsureError(f"this is no YAML: {' '.join(str(error).split())}.") from None
+        raise BrokenError(f"this is no YAML: {' '.join(str(error).split())}") from None
     return [value for value in made if value is not None]
 
 
@@ -101,7 +122,7 @@ class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  
 def _made(node: yaml.Node | None, left: list[int]) -> Any:
     left[0] -= 1
     if left[0] < 0:
-        raise UnsureError("it is too large for a file of workflows.")
+        raise BrokenError("this is too large for a file of workflows")
     if node is None:
         return None
     if isinstance(node, yaml.ScalarNode):
@@ -121,6 +142,11 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     if node.tag == _PLAIN:
         return value
     kind = node.tag.removeprefix(_YAML)
+    if kind == "binary":
+        try:
+            return base64.b64decode(text, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            raise _unsure(node, "what is tagged as binary is no text in base64") from None
     if kind == "float" and type(value) is int:
         return float(value)
     if type(value) in _KINDS.get(kind, ()):
@@ -164,7 +190,7 @@ def _key(node: yaml.Node) -> str:
 
 
 def _unsure(node: yaml.Node, message: str) -> UnsureError:
-    return UnsureError(f"line {node.start_mark.line + 1}: {message}.")
+    return UnsureError(message, node.start_mark)
 
 
 class _Dumper(yaml.SafeDumper):

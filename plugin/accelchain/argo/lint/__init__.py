@@ -5,6 +5,6 @@ from __future__ import annotations
 
 from accelchain.argo.lint.finding import Finding, Known
 from accelchain.argo.lint.lint import Report, lint
-from accelchain.argo.lint.text import Document, DuplicateKeyError, TextError, load
+from accelchain.argo.lint.text import Document, TextError, load
 
-__all__ = ["Document", "DuplicateKeyError", "Finding", "Known", "Report", "TextError", "lint", "load"]
+__all__ = ["Document", "Finding", "Known", "Report", "TextError", "lint", "load"]

@@ -58,7 +58,7 @@ manifests: $(READY) ## generate the CRDs, their page, the plan's schema, install
 
 lock: $(READY)      ## pin the newest releases that fit (needs network)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile setup.cfg --extra cpu --extra operators --extra argo --extra dev -c requirements/constraints.in --universal \
+	$(BIN)/uv pip compile setup.cfg --extra cpu --extra operators --extra argo --extra kfp --extra dev -c requirements/constraints.in --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o requirements/lock.txt
 
 clean:              ## remove what make made

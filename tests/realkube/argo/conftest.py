@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Argo's own controller in the cluster, and each way of serving our steps.
 
-Tests of ``team`` run twice: with the executor plugin in agent pods, and with the task-set operator and no agents.
+Tests of ``team`` run with the executor plugin in agent pods, with the chart's task-set operator and no agents, and with
+both at a time, which releases before 4.1 can have too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from realkube.release import Release
 
 from realkube.argo import Argo, binaries
 
-PLUGIN, TASKSET = "plugin", "taskset"
+PLUGIN, TASKSET, BOTH = "plugin", "taskset", "both"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,21 +71,21 @@ def release(argo: Argo, own_functions: Release) -> Release:
     return own_functions
 
 
-@pytest.fixture(scope="session", params=[PLUGIN, TASKSET])
+@pytest.fixture(scope="session", params=[PLUGIN, TASKSET, BOTH])
 def route(request: pytest.FixtureRequest, argo: Argo, release: Release) -> str:
     """How our steps are served."""
     chosen = str(request.param)
     if chosen == TASKSET and not argo.can_do_without_agents:
         pytest.skip("this release of Argo always makes agent pods")
-    release.upgrade(argo__taskset__enabled=str(chosen == TASKSET).lower())
-    argo.start(agents=chosen == PLUGIN)
+    release.upgrade(argo__taskset__enabled=str(chosen != PLUGIN).lower())
+    argo.start(agents=chosen != TASKSET)
     return chosen
 
 
 @pytest.fixture
 def team(cluster: Cluster, route: str, video: Path) -> Iterator[ArgoTeam]:
     """A namespace of workflows, whose volume has ``grey.mp4``; nothing of theirs is left when they are deleted."""
-    made = ArgoTeam(cluster, f"{route}-{uuid.uuid4().hex[:8]}", plugin=route == PLUGIN)
+    made = ArgoTeam(cluster, f"{route}-{uuid.uuid4().hex[:8]}", plugin=route != TASKSET)
     shutil.copy(video, made.folder / "grey.mp4")
     yield made
     made.kubectl("delete", "workflows", "--all", "--timeout=60s", timeout=70)

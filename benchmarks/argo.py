@@ -45,7 +45,7 @@ from realkube.release import Release, archives, helm_python  # noqa: E402
 from run import Row, table, where  # noqa: E402
 
 from accelchain_runtime.engine.function import FrameInfo, SourceInfo, TensorSpec  # noqa: E402
-from accelchain_runtime.step.frames_file import FramesReader, FramesWriter, Header  # noqa: E402
+from accelchain_runtime.functions.frames_file import FramesReader, FramesWriter, Header  # noqa: E402
 from realkube.argo import Argo, binaries  # noqa: E402
 
 GOALS: dict[str, float] = {

@@ -41,9 +41,18 @@ for function in registry.find():
 """
 LOCALKUBE = "accelchain_operators.localkube"
 CASES = {
-    "operator": (["accelchain.api", "accelchain.chain", "accelchain_operators"], COMMAND.format(name="operator")),
+    "operator": (
+        [
+            "accelchain.api",
+            "accelchain.chain",
+            "accelchain_operators",
+            "accelchain.kfp.core",
+            "accelchain.kfp.launcher",
+        ],
+        COMMAND.format(name="operator"),
+    ),
     "node": (["accelchain_operators.node", "accelchain_runtime.devices"], COMMAND.format(name="node")),
-    "worker": (["accelchain_runtime.worker", "accelchain_runtime.prepare"], FUNCTIONS),
+    "worker": (["accelchain_runtime.worker", "accelchain_runtime.prepare", "accelchain.kfp.step"], FUNCTIONS),
 }
 
 

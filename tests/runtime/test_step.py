@@ -18,9 +18,9 @@ import pytest
 
 from accelchain_runtime import registry
 from accelchain_runtime.engine.function import FrameInfo, InputError, SourceInfo, TensorSpec
+from accelchain_runtime.functions.frames_file import FramesReader, FramesWriter, Header
 from accelchain_runtime.step import arguments
 from accelchain_runtime.step.__main__ import main
-from accelchain_runtime.step.frames_file import FramesReader, FramesWriter, Header
 
 PEOPLE = Path(__file__).parents[2] / "pipelines/person-detection/people.mp4"
 HEADER = Header("frames", TensorSpec((2, 3, 3)), SourceInfo((3, 2), 12.5))

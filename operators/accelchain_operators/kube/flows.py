@@ -20,6 +20,7 @@ from accelchain_operators.kube.sync import Sync
 from accelchain_operators.reconcile.actions import Actions
 from accelchain_operators.reconcile.attempts import current_config_map, current_number
 from accelchain_operators.reconcile.dataflow import is_active, reconcile, refuses
+from accelchain_operators.reconcile.heartbeat import HeartbeatsSeen, is_stale
 from accelchain_operators.reconcile.models import parse
 from accelchain_operators.reconcile.mounts import secret_grants
 from accelchain_operators.reconcile.names import UID_ANNOTATION, attempt_label, worker_name
@@ -82,6 +83,7 @@ class Flows:
         self._reported: dict[FlowKey, float] = {}
         self._departed: dict[str, list[JsonObject]] = {}
         self._told_of_owner: dict[FlowKey, str] = {}
+        self._heartbeats = HeartbeatsSeen()
 
     async def work(self, key: FlowKey) -> float | None:
         """Bring one flow where it should be."""
@@ -91,6 +93,10 @@ class Flows:
             return None
         self._owners.want(key, flow if is_active(flow) else None)
         snapshot, actions = await self._decide(key, flow)
+        if is_active(flow) and is_stale(snapshot):
+            # Our watch may be late: the API is asked before a flow is ended that somebody holds.
+            flow = await self._read_held(key, flow)
+            snapshot, actions = await self._decide(key, flow)
         if refuses(flow, actions):
             # Every kind has a watch of its own: a flow may be seen before the chain that was created before it. People
             # take a refusal for final, so the API is asked before it is said.
@@ -116,6 +122,28 @@ class Flows:
             self._reported[key] = snapshot.now
         self._prune(key, flow)
         return actions.requeue_after
+
+    async def _read_held(self, key: FlowKey, flow: JsonObject) -> JsonObject:
+        """Return a flow as the API has it.
+
+        Raises:
+            ApiError: the API does not answer. Then nobody could renew a heartbeat either: it is counted anew.
+        """
+        try:
+            live = await self._client.get(kinds.DATA_FLOW, key[1], key[0])
+        except ApiError as error:
+            if error.transient:
+                self._heartbeats.begin_anew(key, flow, self._clock())
+            raise
+        self._store.put(kinds.DATA_FLOW, live)
+        return live
+
+    def _held_since(self, key: FlowKey, flow: JsonObject, now: float) -> float | None:
+        """Return since when the flow's heartbeat is the same; None: nobody holds it, or it has ended."""
+        if is_active(flow):
+            return self._heartbeats.look(key, flow, now)
+        self._heartbeats.forget(key)
+        return None
 
     def pod_gone(self, pod: JsonObject) -> None:
         """Keep a Pod that was deleted, and what its worker said last, until its flow has been looked at."""
@@ -148,6 +176,7 @@ class Flows:
         self._conflicts.pop(key, None)
         self._reported.pop(key, None)
         self._told_of_owner.pop(key, None)
+        self._heartbeats.forget(key)
         for uid in [uid for uid, pods in self._departed.items() if _namespace_and_flow(pods[0]) == key]:
             for pod in self._departed.pop(uid):
                 self._streams.forget(pod["metadata"]["uid"])
@@ -163,6 +192,7 @@ class Flows:
         token = await self._token(key, flow, config_maps) if needs_worker else ""
         starts = needs_worker and current_config_map(flow, config_maps) is None
         missing = await self._missing_secrets(flow) if starts else frozenset()
+        held_since = self._held_since(key, flow, now)
         pods = self._children(kinds.POD, flow)
         departed = tuple(self._departed.get(uid, ()))
         pod_uids = [pod["metadata"]["uid"] for pod in (*pods, *departed)]
@@ -189,6 +219,7 @@ class Flows:
             stale_nodes=self._stale_nodes(),
             owner_ended=self._owners.ended(key),
             owner_problem="" if problem == self._told_of_owner.get(key) else problem,
+            heartbeat_since=held_since,
             missing_secrets=missing,
             conflict=self._conflicts.get(key, ""),
         )

@@ -26,6 +26,7 @@ _CLASSES: dict[str, FailureClass] = {
     "DeadlineExceeded": "user",
     "Cancelled": "user",
     "OwnerEnded": "user",
+    "HeartbeatLost": "user",
     "DeviceFailed": "device",
     "WorkerLost": "infrastructure",
     "Stopped": "infrastructure",

@@ -10,10 +10,13 @@ can be read until the DataFlow is deleted.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from accelchain_operators.reconcile import status as states
 from accelchain_operators.reconcile.actions import Actions, ApplyStatus, Event, JsonObject
 from accelchain_operators.reconcile.attempts import current_attempt
 from accelchain_operators.reconcile.ending import after_the_end, finish_failure
+from accelchain_operators.reconcile.heartbeat import finish_lost, is_stale, seconds_left
 from accelchain_operators.reconcile.names import is_paused
 from accelchain_operators.reconcile.running import go_on, success
 from accelchain_operators.reconcile.snapshot import FlowSnapshot
@@ -57,8 +60,13 @@ def reconcile(snapshot: FlowSnapshot) -> Actions:
         return finish_failure(snapshot, attempt, "Cancelled", "cancelled by spec.cancel")
     if snapshot.owner_ended and not published:
         return finish_failure(snapshot, attempt, "OwnerEnded", f"cancelled: {snapshot.owner_ended}")
+    if is_stale(snapshot) and not published:
+        return finish_lost(snapshot, attempt)
     actions = wait_or_start(snapshot, attempt) if attempt.plan is None else go_on(snapshot, attempt)
+    if (left := seconds_left(snapshot)) is not None and not published:
+        again = actions.requeue_after
+        actions = replace(actions, requeue_after=left if again is None else min(left, again))
     if not snapshot.owner_problem:
         return actions
     told = Event(flow, "OwnerNotWatched", snapshot.owner_problem, warning=True)
-    return Actions((*actions.stages, (told,)), actions.requeue_after, actions.watch_workers, actions.grants)
+    return replace(actions, stages=(*actions.stages, (told,)))

@@ -27,7 +27,7 @@ from accelchain_operators.reconcile.times import rfc3339, seconds_of
 
 _EVENTS = {"Suspending": "Suspended"}
 """What an Event says has happened, where Running says what is under way."""
-NOT_ATTEMPTS = ("Cancelled", "OwnerEnded", "DeadlineExceeded")
+NOT_ATTEMPTS = ("Cancelled", "OwnerEnded", "HeartbeatLost", "DeadlineExceeded")
 """Ends of the flow that say nothing of an attempt."""
 
 

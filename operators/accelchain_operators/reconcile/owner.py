@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from accelchain.argo.core.identity import COMPLETE_WHEN, NODE_ID, NODE_NAME, NODE_STARTED_AT
 from accelchain.argo.core.workflow import is_fulfilled, nodes_of
@@ -48,6 +48,8 @@ class OwnerView:
     """It can't come back: it is deleted. A Workflow that ended can, by ``argo retry``."""
     shutdown: str = ""
     """``spec.shutdown`` of a Workflow."""
+    is_terminated: bool = False
+    """``spec.activeDeadlineSeconds`` of a Workflow is 0, which is how Kubeflow Pipelines terminates a run."""
     nodes: Mapping[str, JsonObject] | None = field(default_factory=dict)
     """A Workflow's nodes by id; None: they are not in the object."""
     problem: str = ""
@@ -90,11 +92,12 @@ def look(owner: OwnerId, live: JsonObject | None) -> OwnerView:
         return OwnerView(f"{name} has ended ({status['phase']})")
     if owner.kind != "Workflow":
         return OwnerView()
-    shutdown = (live.get("spec") or {}).get("shutdown") or ""
+    spec = live.get("spec") or {}
+    stopped = OwnerView(shutdown=spec.get("shutdown") or "", is_terminated=spec.get("activeDeadlineSeconds") == 0)
     try:
-        return OwnerView(shutdown=shutdown, nodes=nodes_of(status))
+        return replace(stopped, nodes=nodes_of(status))
     except ValueError as error:
-        return OwnerView(shutdown=shutdown, nodes=None, problem=str(error))
+        return replace(stopped, nodes=None, problem=str(error))
 
 
 def how_it_ended(owner: OwnerId, seen: OwnerView, flow: JsonObject, *, task_left: bool = False) -> str:
@@ -110,9 +113,9 @@ def how_it_ended(owner: OwnerId, seen: OwnerView, flow: JsonObject, *, task_left
     """
     if seen.ended:
         return seen.ended
-    stopped = f"{owner.kind} {owner.name} was told to stop (spec.shutdown: {seen.shutdown})" if seen.shutdown else ""
+    stopped = _how_it_was_stopped(owner, seen)
     annotations = flow["metadata"].get("annotations") or {}
-    if not node_of(flow) or (stopped and seen.shutdown != "Stop"):
+    if not node_of(flow) or seen.shutdown not in ("", "Stop"):
         return stopped
     lives_on = annotations.get(COMPLETE_WHEN) == "Running"
     step = f"step {annotations.get(NODE_NAME) or node_of(flow)} of {owner.kind} {owner.name}"
@@ -123,6 +126,15 @@ def how_it_ended(owner: OwnerId, seen: OwnerView, flow: JsonObject, *, task_left
     if not is_fulfilled(phase) or not _is_of_this_try(node, flow):
         return ""
     return stopped if lives_on and phase == "Succeeded" else f"{step} has ended ({phase})"
+
+
+def _how_it_was_stopped(owner: OwnerId, seen: OwnerView) -> str:
+    """Return who told an owner to stop, though it has not ended yet; handlers on exit still run. Empty: nobody."""
+    if seen.shutdown:
+        return f"{owner.kind} {owner.name} was told to stop (spec.shutdown: {seen.shutdown})"
+    if seen.is_terminated:
+        return f"{owner.kind} {owner.name} was terminated (spec.activeDeadlineSeconds: 0)"
+    return ""
 
 
 def _is_of_this_try(node: JsonObject, flow: JsonObject) -> bool:

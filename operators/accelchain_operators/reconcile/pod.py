@@ -24,6 +24,9 @@ TERMINATION_LOG = "/dev/termination-log"
 GRACE_SECONDS = {"Batch": 10, "Stream": 30}
 """Told to stop, a Batch worker discards unfinished files, a Stream worker publishes what it has."""
 WORK_FOLDER, TEMPORARY_FOLDER = "/var/cache/accelchain/work", "/tmp"
+NO_SIDECAR = "sidecar.istio.io/inject"
+"""Label: a mesh (Kubeflow's profiles are in one) puts no proxy into the Pod. It would outlive the worker, so that the
+Pod never ended, and would keep the operators from its status."""
 GROUP = 65532
 """The image's group: volumes and Secrets are its to read and write."""
 UNREACHABLE_SECONDS = 30
@@ -144,6 +147,8 @@ def worker_pod(flow: DataFlow, obj: JsonObject, plan: JsonObject, options: Worke
     # (argoproj/argo-workflows v4.1.2 and v3.7.18, pod/controller.go:newWorkflowPodWatch), so it lets this one be.
     if workflow := (obj["metadata"].get("labels") or {}).get(WORKFLOW_LABEL):
         metadata["labels"][WORKFLOW_LABEL] = workflow
+    if options.in_image:
+        metadata["labels"][NO_SIDECAR] = "false"
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 

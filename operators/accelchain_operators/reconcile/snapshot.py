@@ -49,6 +49,8 @@ class FlowSnapshot:
     """How the workflow, Job or Pod that owns the flow ended; empty: it has not, or there is none."""
     owner_problem: str = ""
     """Why the owner can't be watched, until that was told."""
+    heartbeat_since: float | None = None
+    """Since when the flow's heartbeat is the same, by the operators' clock (seconds since 1970); None: it has none."""
     missing_secrets: frozenset[str] = frozenset()
     """Secrets that the flow names and that do not exist, and ``secret/key`` where one lacks a key."""
     conflict: str = ""

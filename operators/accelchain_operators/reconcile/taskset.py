@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from accelchain.argo.core.admission import OpenStep, admit, open_steps
-from accelchain.argo.core.flow import has_ended
+from accelchain.argo.core.flow import cancellation, has_ended
 from accelchain.argo.core.identity import NODE_STARTED_AT, REPORTED, UID_LABEL
 from accelchain.argo.core.steps import (
     Create,
@@ -157,7 +157,7 @@ class _Look:
                 self.max_age = min(self.max_age, RECENT)
             case Report(result, cancel):
                 if cancel and flow is not None and not flow["spec"].get("cancel"):
-                    self._patches.append((flow, {"spec": {"cancel": True}}))
+                    self._patches.append((flow, cancellation(result)))
                 self._report(id_, workflow, node, flow, result)
             case Wait(after, message):
                 self._wait(id_, workflow, node, flow, told, after, message)
@@ -192,7 +192,10 @@ class _Look:
         phase = told.get("phase") or ""
         lost = workflow.has_ended or (workflow.nodes is not None and node is None)
         if is_fulfilled(phase):
-            if not lost:
+            # One that was taken stays where the controller has no right to take it out, and the controller looks at the
+            # Workflow again, and goes on, only when the TaskSet changes.
+            taken = node is not None and is_fulfilled(node["phase"])
+            if not lost and not taken:
                 return told
         elif not lost and not workflow.shutdown and phase and _waits_for(node, told):
             self._poll(LATE)

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "graph": ("graph", "Draw a chain with its placement as SVG."),
     "fuse": ("fuse", "Rewrite an Argo workflow: chains of steps become one DataFlow each."),
     "unfuse": ("fuse", "Take a fused workflow back to what it was."),
+    "kfp": ("kfp", "Give Kubeflow Pipelines the rights that it needs."),
     "argo": ("argo", "Install the Argo plugin; write templates for clusters without it."),
     "doctor": ("doctor", "Check that this machine can run flows."),
     "operator": ("operator", "Run operators in or for a cluster (what their containers run)."),

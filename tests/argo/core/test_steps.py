@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from accelchain.argo.core.flow import cancellation
 from accelchain.argo.core.identity import node_id
 from accelchain.argo.core.steps import (
     STALE,
@@ -172,6 +173,35 @@ def test_a_refused_flow_fails_the_step_at_once(step: Any) -> None:
     decision = step.decide()
     assert report(decision) == {"phase": "Failed", "message": "UnknownChain: spec.chainRef.name: there is none."}
     assert decision.cancel, "the flow would run once the chain is there"
+
+
+@pytest.mark.parametrize("why", ["refused", "late"])
+def test_who_looks_at_a_flow_that_was_ended_for_its_step_tells_the_same(step: Any, why: str) -> None:
+    """The other front, or a process that was started anew before the result was handed over."""
+    if why == "refused":
+        step.create().state("!Accepted", reason="UnknownChain", message="spec.chainRef.name: there is none.")
+    else:
+        step.template["timeout"] = "10s"
+        step.begun(-5)
+        step.create(-5).run()
+    decision = step.decide(after=10)
+    assert decision.cancel
+    patch = cancellation(decision.result)
+    assert patch["spec"] == {"cancel": True}
+    step.flow["metadata"]["annotations"] |= patch["metadata"]["annotations"]
+    step.end("Cancelled")
+    assert report(step.decide(after=12)) == decision.result
+
+
+def test_a_flow_that_its_user_cancelled_says_so(step: Any) -> None:
+    step.create().end("Cancelled")
+    assert report(step.decide())["message"].startswith("Cancelled: so it is")
+
+
+def test_a_flow_that_fails_before_it_is_cancelled_says_why(step: Any) -> None:
+    step.create().end("FunctionFailed")
+    step.flow["metadata"]["annotations"] |= cancellation({"message": "DeadlineExceeded"})["metadata"]["annotations"]
+    assert report(step.decide())["message"].startswith("FunctionFailed: so it is")
 
 
 def test_the_result_waits_for_the_workflows_update(new_step: Callable[[], Any]) -> None:

@@ -111,7 +111,12 @@ async def test_a_refused_flow_fails_its_node_and_is_ended(argo: Any) -> None:
     reply = await argo.until(lambda: _answer(argo, argo.template("detect")))
     assert reply["node"]["phase"] == "Failed"
     assert "there is no chain 'demo'" in reply["node"]["message"]
-    assert (await argo.flow())["spec"]["cancel"] is True
+    ended = await argo.flow()
+    assert ended["spec"]["cancel"] is True
+    await argo.set_status(ended, "Failed", "Cancelled", message="cancelled by spec.cancel")
+    async with argo.serving() as argo.url:  # another agent, as the answer was lost
+        again = await argo.until(lambda: _answer(argo, argo.template("detect")))
+    assert again["node"] == reply["node"]
 
 
 async def test_a_lost_worker_is_an_error_and_a_wrong_input_a_failure(argo: Any) -> None:

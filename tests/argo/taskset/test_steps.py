@@ -138,6 +138,8 @@ async def test_a_timeout_of_a_step_that_runs_is_ours_to_keep(argo: Any, make_ste
         return bool((await argo.flow("detect"))["spec"].get("cancel"))
 
     await argo.until(cancelled, "end of the flow")
+    why = (await argo.flow("detect"))["metadata"]["annotations"]["accelchain.io/cancelled-for"]
+    assert why == told["message"], "for whoever looks at the flow next"
 
 
 async def test_a_result_whose_update_of_the_workflow_was_lost_is_handed_over_again(argo: Any) -> None:
@@ -163,6 +165,18 @@ async def test_a_result_that_was_taken_is_not_handed_over_twice(argo: Any) -> No
     before = argo.asked("workflows", "get")
     await argo.until(lambda: argo.asked("workflows", "get") > before, "look")
     assert await argo.told("detect") is None
+
+
+async def test_a_result_that_the_controller_leaves_behind_is_taken_out_while_the_workflow_runs(argo: Any) -> None:
+    """The controller looks at the Workflow again when the TaskSet changes: where it can't take it out, ours is that."""
+    await argo.submit("detect", "other")
+    await argo.set_flow("detect", "Succeeded")
+    await argo.until_told("detect", "Succeeded")
+    argo.controller.lose_removal = 1
+    await argo.operate()
+    assert (await argo.workflow())["status"]["phase"] == "Running"
+    await argo.until_told("detect", None)
+    assert (await argo.node("detect"))["phase"] == "Succeeded"
 
 
 async def test_a_result_that_stayed_behind_does_not_end_the_next_try(argo: Any) -> None:

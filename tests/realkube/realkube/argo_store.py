@@ -20,6 +20,9 @@ _CLIENT = Path(__file__).parents[1] / "servers" / "bucket.py"
 _PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
 _S3_PORTS = ("s3.port.grpc", "s3.port.iceberg")
 _END_SECONDS = 20.0
+# Its sockets have names in /tmp that are made of the port: each server sees a /tmp of its own, which is its folder. The
+# program, which may lie in the other one, is opened first.
+_OWN_TMP = 'exec 3<"$1" && mount --bind "$2" /tmp && shift 2 && exec /proc/self/fd/3 "$@"'
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,11 @@ class Store:
         (self._folder / "keys.json").write_text(json.dumps(keys))
         ports = enumerate((*_PORTS, *_S3_PORTS), PLACE.port + 1)
         options = [f"-{name}={port}" for port, name in ports]
-        options += [f"-s3.port={PLACE.port}", "-ip=127.0.0.1", "-ip.bind=0.0.0.0", f"-dir={self._folder}", "-s3"]
-        options += [f"-s3.config={self._folder}/s3.json", "-master.volumeSizeLimitMB=256", "-volume.max=40"]
+        options += [f"-s3.port={PLACE.port}", "-ip=127.0.0.1", "-ip.bind=0.0.0.0", "-dir=/tmp", "-s3"]
+        options += ["-s3.config=/tmp/s3.json", "-master.volumeSizeLimitMB=256", "-volume.max=40"]
         with (self._folder / "log").open("wb") as log:
-            command = self._cluster.inside_command([self._program, "server", *options])
+            own = ["unshare", "--mount", "sh", "-c", _OWN_TMP, "sh", self._program, self._folder]
+            command = self._cluster.inside_command([*own, "server", *options])
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
         probe = self._folder / "probe"
         probe.write_bytes(b"ready")

@@ -8,6 +8,7 @@ from typing import Any
 from accelchain.api import API_VERSION
 from accelchain.argo.core.body import Body
 from accelchain.argo.core.identity import (
+    CANCELLED_FOR,
     COMPLETE_WHEN,
     LABEL_LENGTH,
     NODE_ATTEMPT,
@@ -66,6 +67,14 @@ def new_flow(workflow: WorkflowId, body: Body, spec: JsonObject, node_id: str, s
     return {"apiVersion": API_VERSION, "kind": "DataFlow", "metadata": metadata, "spec": spec}
 
 
+def cancellation(result: JsonObject) -> JsonObject:
+    """Return the merge patch that ends a flow whose node has ended with this result.
+
+    It says why, for whoever looks at the flow next: the other front, or a process that was started anew meanwhile.
+    """
+    return {"metadata": {"annotations": {CANCELLED_FOR: result["message"]}}, "spec": {"cancel": True}}
+
+
 def condition(flow: JsonObject, kind: str) -> JsonObject:
     """Return a condition of a DataFlow; empty: it is not there."""
     found: JsonObject = next((c for c in (flow.get("status") or {}).get("conditions") or () if c["type"] == kind), {})
@@ -103,6 +112,9 @@ def stage(flow: JsonObject) -> str:
 def failure(flow: JsonObject) -> tuple[str, str]:
     """Return phase and message of a node whose flow failed or was refused."""
     why = condition(flow, "Failed") if holds(flow, "Failed") else condition(flow, "Accepted")
+    ours = (flow["metadata"].get("annotations") or {}).get(CANCELLED_FOR)
+    if why["reason"] == "Cancelled" and ours:
+        return "Failed", shortened(ours)
     phase = "Error" if why["reason"] in INFRASTRUCTURE else "Failed"
     hint = f" (log: {_log(flow)})" if (flow.get("status") or {}).get("startTime") else ""
     return phase, shortened(f"{why['reason']}: {why.get('message') or 'no more is known'}", hint)

@@ -16,6 +16,8 @@ NODE_ATTEMPT = "accelchain.io/node-attempt"
 NODE_STARTED_AT = "accelchain.io/node-started-at"
 """``startedAt`` of the Workflow's node, once it is known: ``argo retry`` changes it and nothing else."""
 COMPLETE_WHEN = "accelchain.io/complete-when"
+CANCELLED_FOR = "accelchain.io/cancelled-for"
+"""The node's message, where the flow was told to end for it: the flow's own status says no more than that it was."""
 REPORTED = "accelchain.io/reported"
 """The node's phase, once the task-set operator has handed it over."""
 

@@ -90,7 +90,7 @@ class Report:
     result: JsonObject
     """``phase``, ``message`` and perhaps ``outputs``: Argo's NodeResult."""
     cancel: bool
-    """The flow still runs, and is to be ended (merge patch ``{"spec": {"cancel": true}}``)."""
+    """The flow still runs, and is to be ended: ``flow.cancellation``."""
 
 
 Decision = Foreign | Create | Replace | Patch | Wait | Report

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from accelchain.argo.core.flow import cancellation
 from accelchain.argo.core.identity import NODE_ID, NODE_NAME
 from accelchain.argo.core.steps import (
     Create,
@@ -86,9 +87,9 @@ class Step:
                     flow = None
                 case Patch(metadata):
                     flow = await self._patch(flow, {"metadata": metadata})
-                case Report(_, True):
+                case Report(result, True):
                     if flow is not None and not (flow.get("spec") or {}).get("cancel"):
-                        flow = await self._patch(flow, {"spec": {"cancel": True}})
+                        flow = await self._patch(flow, cancellation(result))
                     return self._answer(decision, flow)
                 case _:
                     return self._answer(decision, flow)

@@ -100,6 +100,52 @@ def write_detections(detections: Detections, uri: str, labels: str = "person") -
     run_hosted("write-detections", {"detections": detections}, uri=uri, labels=labels)
 
 
+@accelerated("load-frames")
+def load_frames(uri: str, timeout: float = 15) -> Frames:
+    """Read pictures that ``accelchain step`` or ``save_frames`` kept.
+
+    Args:
+        uri: file:///path, http(s)://address or s3://bucket/key of the file.
+        timeout: seconds that a server may take to open the file, and to send any further data.
+    """
+    outputs, origin = run_hosted("load-frames", {}, uri=uri, timeout=timeout)
+    return Frames(outputs["frames"], origin)
+
+
+@accelerated("load-detections")
+def load_detections(uri: str, timeout: float = 15) -> Detections:
+    """Read detections that ``accelchain step`` or ``save_detections`` kept.
+
+    Args:
+        uri: file:///path, http(s)://address or s3://bucket/key of the file.
+        timeout: seconds that a server may take to open the file, and to send any further data.
+    """
+    outputs, origin = run_hosted("load-detections", {}, uri=uri, timeout=timeout)
+    return Detections(outputs["detections"], origin)
+
+
+@accelerated("save-frames")
+def save_frames(frames: Frames, uri: str) -> None:
+    """Keep pictures as they are, uncompressed.
+
+    Args:
+        frames: pictures.
+        uri: file:///path, s3://bucket/key or http(s)://address (HTTP PUT) of the result.
+    """
+    run_hosted("save-frames", {"frames": frames}, uri=uri)
+
+
+@accelerated("save-detections")
+def save_detections(detections: Detections, uri: str) -> None:
+    """Keep detections as they are.
+
+    Args:
+        detections: of all frames.
+        uri: file:///path, s3://bucket/key or http(s)://address (HTTP PUT) of the result.
+    """
+    run_hosted("save-detections", {"detections": detections}, uri=uri)
+
+
 @accelerated("copy")
 def copy(frames: Frames) -> Frames:
     """Copy frames unchanged; to try links and devices with."""
@@ -113,5 +159,9 @@ __all__ = [
     "draw_boxes",
     "encode_video",
     "filter_resize",
+    "load_detections",
+    "load_frames",
+    "save_detections",
+    "save_frames",
     "write_detections",
 ]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kubeflow Pipelines: components emit DataFlows, and chains of them become one task."""
+"""What pipeline authors write. Its public names are those of ``accelchain.kfp``."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kubeflow Pipelines: components emit DataFlows, and chains of them become one task."""
+"""``python -m accelchain.kfp.step``: the process of a component that is one function, files in and files out."""

@@ -46,10 +46,19 @@ def open_file(path: Path, volumes: Sequence[Volume]) -> int:
     volume, inside = _locate(path, volumes)
     # O_NONBLOCK: a pipe must not keep the worker waiting for who writes into it
     descriptor = _open(volume, inside, path, volumes, os.O_RDONLY | os.O_NONBLOCK)
+    return regular(descriptor, path)
+
+
+def regular(descriptor: int, path: Path) -> int:
+    """Return a descriptor, opened with ``O_NONBLOCK``, if it is a regular file's; else close it.
+
+    Raises:
+        Refused: it is a folder, a pipe or a device.
+    """
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise Refused(f"{path}: is {'a folder, no video' if stat.S_ISDIR(mode) else 'no regular file'}.")
+        raise Refused(f"{path}: is {'a folder' if stat.S_ISDIR(mode) else 'no regular file'}.")
     return descriptor
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Callable
 
 from accelchain_runtime.engine.function import InputError
@@ -134,9 +135,11 @@ def _open_file(address: Address, reach: Reach) -> Source:
         file = io.FileIO(confined.open_file(address.path, reach.volumes), "rb")
     else:
         try:
-            file = io.FileIO(address.path, "rb")
+            # O_NONBLOCK: a pipe must not keep the worker waiting for who writes into it
+            descriptor = os.open(address.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise Refused(f"{address.path}: {error.strerror}.") from None
+        file = io.FileIO(confined.regular(descriptor, address.path), "rb")
     file.name = str(address.path)
     return Source(file, lambda: None)
 

@@ -93,18 +93,19 @@ class FramesReader:
         frames: how many there are.
     """
 
-    def __init__(self, file: io.BufferedIOBase, name: str) -> None:
+    def __init__(self, file: io.BufferedIOBase, name: str, parameter: str = "file") -> None:
         """Read the header.
 
         Args:
             file: at its beginning.
             name: for messages.
+            parameter: the function's parameter that names it.
 
         Raises:
             InputError: it is no such file, of another version, or was not finished.
         """
         self._file = file
-        self._name = name
+        self._name, self._parameter = name, parameter
         self._next = 0
         begin = file.read(_BEGIN.size)
         if len(begin) < _BEGIN.size or not begin.startswith(_MAGIC):
@@ -158,7 +159,7 @@ class FramesReader:
         return True
 
     def _wrong(self, problem: str) -> InputError:
-        return InputError(f"{self._name}: {problem}.", parameter="file")
+        return InputError(f"{self._name}: {problem}.", parameter=self._parameter)
 
 
 def _header(document: dict[str, Any], frames: int) -> Header:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""load-frames: a source of pictures from a frames file."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""save-frames: a sink that keeps pictures in a frames file."""

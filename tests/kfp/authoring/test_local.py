@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ready-made components in ``kfp.local``: real functions on a real video."""
+
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from kfp import dsl
+
+from accelchain.kfp import chain, component_of, fused
+from accelchain.kfp.functions import (
+    decode_video,
+    detect_person,
+    draw_boxes,
+    encode_video,
+    filter_resize,
+    write_detections,
+)
+
+ROOT = Path(__file__).parents[3]
+PEOPLE = ROOT / "pipelines" / "person-detection" / "people.mp4"
+OWN = ROOT / "pipelines" / "own-function" / "functions"
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def most_people(lines: dsl.Input[dsl.Artifact], metrics: dsl.Output[dsl.Metrics]) -> int:
+    import json
+
+    with open(lines.path) as file:
+        counts = [len(json.loads(line)["detections"]) for line in file]
+    metrics.log_metric("frames", len(counts))
+    return max(counts)
+
+
+@chain
+def annotate(video: dsl.Input[dsl.Artifact], threshold: float = 0.5) -> dsl.Artifact:
+    frames = decode_video(video=video, frames=3).outputs["frames"]
+    small = filter_resize(frames=frames, width=300, height=300).outputs["frames"]
+    found = detect_person(frames=small, threshold=threshold).outputs["detections"]
+    encode_video(frames=draw_boxes(frames=frames, detections=found).outputs["frames"], quality=30)
+    return write_detections(detections=found).outputs["lines"]
+
+
+@pytest.mark.timeout(300)
+def test_a_pipeline_runs_as_components(here: Path) -> None:
+    @dsl.pipeline
+    def main(uri: str, threshold: float = 0.4) -> int:
+        video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
+        found = annotate(video=video.output, threshold=threshold)
+        return most_people(lines=found.output).outputs["Output"]
+
+    assert main(uri=str(PEOPLE)).output == 3
+    (lines,) = (here / "root").glob("*/write-detections/lines.jsonl")
+    documents = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [document["frame"] for document in documents] == [0, 1, 2]
+    (video,) = (here / "root").glob("*/encode-video/video.mp4")
+    assert b"ftyp" in video.read_bytes()[:16]
+    (told,) = (here / "root").glob("*/encode-video/executor_output.json")
+    assert json.loads(told.read_text())["parameterValues"] == {"count": 3}
+
+
+@pytest.mark.timeout(300)
+def test_a_chain_gives_what_its_components_give(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(here / "state"))
+
+    @dsl.pipeline
+    def main(uri: str) -> NamedTuple("Out", [("lines", dsl.Artifact), ("most", int)]):
+        video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
+        found = annotate(video=video.output, threshold=0.4)
+        out = NamedTuple("Out", [("lines", dsl.Artifact), ("most", int)])  # noqa: UP014
+        return out(lines=found.output, most=most_people(lines=found.output).outputs["Output"])
+
+    pods = main(uri=str(PEOPLE)).outputs
+    chained = fused(main)(uri=str(PEOPLE)).outputs
+    assert chained["most"] == pods["most"]
+    assert Path(chained["lines"].path).read_text() == Path(pods["lines"].path).read_text()
+
+
+@pytest.mark.timeout(300)
+def test_a_function_of_ones_own_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "ACCELCHAIN_FUNCTIONS", str(OWN))
+    invert = component_of("invert")
+
+    @dsl.pipeline
+    def main(uri: str) -> int:
+        video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
+        frames = decode_video(video=video.output, frames=2).outputs["frames"]
+        return encode_video(frames=invert(frames=frames).outputs["frames"]).outputs["count"]
+
+    assert main(uri=str(PEOPLE)).output == 2
+
+
+def test_a_function_that_fails_fails_the_pipeline(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    @dsl.pipeline
+    def main(uri: str):
+        decode_video(video=dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact).output)
+
+    with pytest.raises(RuntimeError, match="finished with status"):
+        main(uri=str(here / "no.mp4"))
+    assert "no.mp4" in capfd.readouterr().out

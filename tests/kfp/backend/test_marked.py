@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pipelines of others with random marks: every chain is fused or refused with a reason, and nothing else changes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kfp import components
+from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+from kfp_backend import static
+from kfp_backend.backend import check_compiles
+from kfp_backend.marking import (
+    TWO_CAMERAS_MARKS,
+    TWO_CAMERAS_TYPES,
+    address,
+    fed_by_tasks,
+    fitting,
+    function_type,
+    with_marks,
+)
+
+from accelchain.cli.installed import function_types
+from accelchain.kfp import core
+
+IMAGE = "localhost/launcher:1"
+REPOSITORY = Path(__file__).resolve().parents[3]
+_FOLDERS = (REPOSITORY / "shared/data", REPOSITORY.parent / "shared/data")
+FILES = sorted(path for folder in _FOLDERS for path in (folder / "kfp-ir").glob("*.yaml"))
+NONSENSE: tuple[Any, ...] = (
+    {"function": "there-is-none"},
+    {"function": "nothing", "unknown": 1},
+    {"function": "nothing", "parameters": {"x": {"input": "y"}}},
+    {"function": "nothing", "inputs": {"frames": "nowhere"}},
+    {"function": "nothing", "rate": -1},
+    {"function": "nothing", "chain": {"name": "c", "kind": "heap"}},
+    {"function": 3.0},
+    {"chain": "c"},
+    {},
+    "text",
+)
+NOTHING = function_type("nothing", inputs=["frames"], outputs=["frames"])
+KNOWN = [NOTHING, *function_types(())]
+
+pytestmark = pytest.mark.skipif(not FILES, reason="shared/data/kfp-ir is not there")
+Read = Callable[[Path], core.Pipeline]
+
+
+@pytest.fixture(scope="module")
+def read() -> Read:
+    """Read a file once."""
+    known: dict[Path, core.Pipeline] = {}
+
+    def pipeline(path: Path) -> core.Pipeline:
+        if path not in known:
+            known[path] = core.read(path.read_text(), path.name)
+        return copy.deepcopy(known[path])
+
+    return pipeline
+
+
+def normal(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec as protobuf reads it; ParseError where it can't."""
+    found: dict[str, Any] = json_format.MessageToDict(json_format.ParseDict(spec, pb.PipelineSpec()))
+    return found
+
+
+def references(value: Any) -> Any:
+    """Return a component's definition with the wires between tasks left out: fusing renames their ends."""
+    if isinstance(value, dict):
+        return {
+            key: references(each) for key, each in value.items() if key not in ("dependentTasks", "inputs", "outputs")
+        }
+    return [references(each) for each in value] if isinstance(value, list) else value
+
+
+def check(before: core.Pipeline, types: list[Any]) -> core.Fused | None:
+    """Fuse, and see that what comes out is whole; None where it is refused with a sentence."""
+    kept = copy.deepcopy(before)
+    try:
+        fused = core.fuse(before, types, image=IMAGE)
+    except core.FuseError as error:
+        assert error.problems
+        for problem in error.problems:
+            assert problem.startswith(f"{before.name}."), problem
+            assert problem.rstrip().endswith(".") and "Traceback" not in problem, problem
+        return None
+    finally:
+        assert before == kept, "the argument was changed"
+    spec, after = normal(before.spec), normal(fused.pipeline.spec)
+    if fused.pipeline.platforms:
+        json_format.ParseDict(fused.pipeline.platforms, pb.PlatformSpec())
+    check_compiles(after)
+    wrong = set(static.dangling(after)) - set(static.dangling(spec))
+    assert not wrong
+    nothing_else_changed(spec, after, fused)
+    again = core.fuse(fused.pipeline, types, image=IMAGE)
+    assert not again.changed and again.pipeline == fused.pipeline
+    return fused
+
+
+def nothing_else_changed(before: dict[str, Any], after: dict[str, Any], fused: core.Fused) -> None:
+    """Tasks that were kept are as they were, and so are their components and executors, and the whole's interface."""
+    gone = {(entry.dag, entry.task) for entry in fused.entries if entry.outcome == "fused"}
+    assert fused.changed == bool(gone)
+    told = [(entry.dag, entry.task) for entry in fused.entries]
+    assert len(told) == len(set(told)), "a task is told of twice"
+    for part in ("inputDefinitions", "outputDefinitions"):
+        assert after["root"].get(part) == before["root"].get(part)
+    assert after["pipelineInfo"] == before["pipelineInfo"]
+    dags = {"root": after["root"], **after.get("components", {})}
+    for name, component in {"root": before["root"], **before["components"]}.items():
+        short = name.removeprefix("comp-")
+        if name not in dags or "dag" not in component or "dag" not in dags[name]:
+            continue
+        tasks = dags[name]["dag"]["tasks"]
+        for task_name, task in component["dag"]["tasks"].items():
+            if (short, task_name) in gone:
+                assert task_name not in tasks or tasks[task_name] != task
+                continue
+            assert references({**tasks[task_name], "cachingOptions": {}}) == references({**task, "cachingOptions": {}})
+            called, still = before["components"][task["componentRef"]["name"]], after["components"]
+            if "executorLabel" in called:
+                assert still[task["componentRef"]["name"]] == called
+                label = called["executorLabel"]
+                executors = before["deploymentSpec"]["executors"], after["deploymentSpec"]["executors"]
+                assert executors[0][label] == executors[1][label]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_nobody_marked_stays_as_it_is(path: Path, read: Read) -> None:
+    fused = check(read(path), KNOWN)
+    assert fused is not None and not fused.changed
+    assert fused.pipeline == read(path)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_random_marks(data: st.DataObject, read: Read) -> None:
+    before = read(data.draw(st.sampled_from(FILES), label="file"))
+    by_label = {each["executorLabel"]: each for each in before.spec["components"].values() if "executorLabel" in each}
+    labels = data.draw(st.sets(st.sampled_from(sorted(by_label))), label="marked") if by_label else set()
+    fed = fed_by_tasks(before.spec)
+    types, marks = [*KNOWN], {}
+    for label in sorted(labels):
+        made = fitting(label, by_label[label], fed.get(label, frozenset()))
+        if made is None or data.draw(st.integers(0, 9), label="nonsense") == 0:
+            marks[label] = data.draw(st.sampled_from([each for each in NONSENSE if isinstance(each, dict)]))
+            continue
+        type_, mark = made
+        types.append(type_)
+        chain = data.draw(st.sampled_from([None, {"name": "a"}, {"name": "b"}]), label="chain")
+        marks[label] = mark | ({"chain": chain} if chain else {})
+    marked = core.Pipeline(before.spec, with_marks(before.platforms, marks) if marks else before.platforms)
+    fused = check(marked, types)
+    if fused is not None:
+        told = {entry.task for entry in fused.entries}
+        for component in {"root": before.spec["root"], **before.spec["components"]}.values():
+            for name, task in component.get("dag", {}).get("tasks", {}).items():
+                called = before.spec["components"][task["componentRef"]["name"]]
+                assert called.get("executorLabel") not in marks or name in told, f"nothing is told of {name}"
+
+
+def test_two_cameras_take_fewer_pods(read: Read) -> None:
+    path = next((folder / "two-cameras.kfp.yaml" for folder in _FOLDERS if folder.exists()), _FOLDERS[0])
+    before = read(path)
+    marked = core.Pipeline(before.spec, with_marks(before.platforms, TWO_CAMERAS_MARKS), before.header)
+    fused = check(marked, list(TWO_CAMERAS_TYPES))
+    assert fused is not None
+    assert (static.pods(normal(before.spec)), static.pods(normal(fused.pipeline.spec))) == (28, 20)
+    components.load_component_from_text(core.write(fused.pipeline))
+
+
+def test_a_whole_nested_pipeline_becomes_one_task() -> None:
+    """The two-function chain and a report task of the fact sheet: 8 pods, then 5."""
+    made = {"outputDefinitions": {"artifacts": {"frames": {"artifactType": {"schemaTitle": "system.Artifact"}}}}}
+    taken = {"inputDefinitions": {"artifacts": {"frames": {"artifactType": {"schemaTitle": "system.Artifact"}}}}}
+    given_uri = {"inputDefinitions": {"parameters": {"uri": {"parameterType": "STRING"}}}}
+
+    def task(name: str, **inputs: Any) -> dict[str, Any]:
+        return {"componentRef": {"name": f"comp-{name}"}, "taskInfo": {"name": name}, "inputs": inputs}
+
+    def of(name: str) -> dict[str, Any]:
+        return {"taskOutputArtifact": {"producerTask": name, "outputArtifactKey": "frames"}}
+
+    inner = {
+        "tasks": {
+            "read": task("read", parameters={"uri": {"componentInputParameter": "uri"}}),
+            "change": task("change", artifacts={"frames": of("read")}),
+        },
+        "outputs": {
+            "artifacts": {
+                "frames": {"artifactSelectors": [{"producerSubtask": "change", "outputArtifactKey": "frames"}]}
+            }
+        },
+    }
+    outer = {
+        "tasks": {
+            "both": task("both", parameters={"uri": {"componentInputParameter": "uri"}}),
+            "report": task("report", artifacts={"frames": of("both")}),
+        }
+    }
+    names = ("read", "change", "report")
+    spec = {
+        "schemaVersion": "2.1.0",
+        "pipelineInfo": {"name": "nested"},
+        "root": {"dag": outer, **given_uri},
+        "components": {
+            "comp-both": {"dag": inner, **given_uri, **made},
+            "comp-read": {"executorLabel": "exec-read", **given_uri, **made},
+            "comp-change": {"executorLabel": "exec-change", **taken, **made},
+            "comp-report": {"executorLabel": "exec-report", **taken},
+        },
+        "deploymentSpec": {"executors": {f"exec-{name}": {"container": {"image": name}} for name in names}},
+    }
+    types = [
+        *KNOWN,
+        function_type("read", outputs=["frames"], parameters=[address("uri", "input")]),
+        function_type("change", inputs=["frames"], outputs=["frames"]),
+    ]
+    marks = {f"exec-{name}": {"function": name} for name in ("read", "change")}
+    fused = check(core.Pipeline(spec, with_marks(None, marks)), types)
+    assert fused is not None and fused.changed
+    assert (static.pods(normal(spec)), static.pods(normal(fused.pipeline.spec))) == (8, 5)

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from hera.workflows import DAG, Artifact, RetryStrategy, S3Artifact, Steps, Workflow
+from hera.workflows.models import Backoff
 
+from accelchain.cli.commands import cli
 from accelchain.hera import Chain, CompositionError
 from accelchain.hera.functions import (
     decode_video,
@@ -73,6 +78,30 @@ def test_the_dag_takes_and_gives_what_the_chain_does(shrink: Callable[..., Chain
         "artifacts": [{"name": "frames", "from": "{{tasks.decode-video.outputs.artifacts.frames}}"}],
         "parameters": [{"name": "width", "value": "{{inputs.parameters.width}}"}],
     }
+
+
+def test_a_retry_strategy_goes_through_fuse_and_back(
+    shrink: Callable[..., Chain], video: Artifact, tmp_path: Path
+) -> None:
+    """The whole is tried again: the DAG as pods, and as one DataFlow, whose name then differs with the DAG's node."""
+    strategy = RetryStrategy(limit=2, retry_policy="Always", backoff=Backoff(duration="5s", factor=2))
+    tasks = shrink(retry_strategy=strategy).as_tasks()
+    with Workflow(generate_name="w-", entrypoint="main") as workflow, DAG(name="main"):
+        tasks(arguments={"video": video, "width": 64})
+    (tmp_path / "pods.yaml").write_text(workflow.to_yaml())
+    done = CliRunner().invoke(cli, ["fuse", str(tmp_path / "pods.yaml"), "-o", str(tmp_path / "fused.yaml")])
+    assert done.exit_code == 0 and "3 fused" in done.stderr, done.stderr
+    fused = {t["name"]: t for t in yaml.safe_load((tmp_path / "fused.yaml").read_text())["spec"]["templates"]}
+    wanted = {"limit": 2, "retryPolicy": "Always", "backoff": {"duration": "5s", "factor": 2}}
+    assert fused["shrink-tasks"]["retryStrategy"] == wanted
+    (step,) = fused["shrink-tasks"]["dag"]["tasks"]
+    one = fused[step["template"]]
+    assert "retryStrategy" not in one, "it would be tried (limit + 1)² times"
+    assert one["plugin"]["accelchain"]["node"] == "{{node.name}}"
+    assert "attempt" not in one["plugin"]["accelchain"], "the node's name has the DAG's attempt"
+    back = CliRunner().invoke(cli, ["unfuse", str(tmp_path / "fused.yaml")])
+    assert back.exit_code == 0, back.stderr
+    assert yaml.safe_load(back.stdout) == workflow.to_dict()
 
 
 def test_branches_and_joins(video: Artifact) -> None:

@@ -25,6 +25,7 @@ from accelchain_operators.kube.client import ApiError, JsonObject, ResourceType
 from accelchain_operators.kube.connection import Connection
 from accelchain_operators.kube.events import Recorder
 from accelchain_operators.kube.http_client import HttpClient
+from accelchain_operators.kube.owners import Owners
 from accelchain_operators.kube.store import Store, controller_uid
 from accelchain_operators.localkube.server import LocalKube
 from accelchain_operators.main import run_operators
@@ -656,3 +657,30 @@ async def cluster(abstracts: list[JsonObject]) -> AsyncIterator[Cluster]:
     await one.close()
     await api.stop()
     assert one.failure is None
+
+
+@pytest.fixture
+async def follow() -> AsyncIterator[Callable[[Any], tuple[Owners, list[Any]]]]:
+    """Watches owners by an API, and tells which flows it had news for."""
+    made: list[Owners] = []
+
+    def make(api: Any) -> tuple[Owners, list[Any]]:
+        news: list[Any] = []
+        made.append(Owners(api, news.append))
+        return made[-1], news
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Waits for a condition of this process."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.005)
+
+    return wait

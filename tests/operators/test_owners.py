@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from accelchain_operators.kube import owners
 from accelchain_operators.kube.client import ApiError, JsonObject, ResourceType, WatchEvent
-from accelchain_operators.kube.owners import Owners
 from accelchain_operators.reconcile.owner import how_it_ended, look, owners_of
 
 KEY = ("team", "flow")
@@ -54,26 +53,6 @@ class Api:
             yield await self.events.get()
 
 
-@pytest.fixture
-async def follow() -> AsyncIterator[Callable[[Api], tuple[Owners, list[Any]]]]:
-    made: list[Owners] = []
-
-    def make(api: Api) -> tuple[Owners, list[Any]]:
-        news: list[Any] = []
-        made.append(Owners(api, news.append))  # type: ignore[arg-type]
-        return made[-1], news
-
-    yield make
-    for one in made:
-        await one.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 @pytest.mark.parametrize(
     ("reference", "live", "how"),
     [
@@ -113,7 +92,7 @@ def test_owners_of_other_kinds_are_not_watched() -> None:
     assert owners_of({"metadata": {"name": "flow", "namespace": "team"}}) == ()
 
 
-async def test_one_watch_serves_all_flows_of_an_owner_and_tells_all_of_its_end(follow: Any) -> None:
+async def test_one_watch_serves_all_flows_of_an_owner_and_tells_all_of_its_end(follow: Any, until: Any) -> None:
     api = Api(owner(status={"phase": "Running"}))
     one, news = follow(api)
     other = ("team", "other")
@@ -128,14 +107,14 @@ async def test_one_watch_serves_all_flows_of_an_owner_and_tells_all_of_its_end(f
     assert set(news) == {KEY, other} and "spec.shutdown: Stop" in one.ended(KEY) == one.ended(other)
 
 
-async def test_an_owner_that_is_gone_before_anybody_looked_has_ended(follow: Any) -> None:
+async def test_an_owner_that_is_gone_before_anybody_looked_has_ended(follow: Any, until: Any) -> None:
     one, news = follow(Api(ApiError(404, "NotFound", 'workflows.argoproj.io "demo" not found')))
     one.want(KEY, flow(WORKFLOW))
     await until(lambda: news == [KEY])
     assert one.ended(KEY) == "Workflow demo is gone" and one.problem(KEY) == ""
 
 
-async def test_a_deleted_owner_has_ended(follow: Any) -> None:
+async def test_a_deleted_owner_has_ended(follow: Any, until: Any) -> None:
     api = Api(owner())
     one, news = follow(api)
     one.want(KEY, flow(WORKFLOW))
@@ -145,7 +124,7 @@ async def test_a_deleted_owner_has_ended(follow: Any) -> None:
 
 
 async def test_an_owner_that_may_not_be_watched_is_read_again_and_again(
-    follow: Any, monkeypatch: pytest.MonkeyPatch
+    follow: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owners, "POLL_PERIOD", 0.01)
     api = Api(owner())
@@ -166,14 +145,14 @@ async def test_an_owner_that_may_not_be_watched_is_read_again_and_again(
         (ApiError(404, "NotFound", "the server could not find the requested resource"), "no workflows.argoproj.io"),
     ],
 )
-async def test_what_is_missing_to_see_an_owner_is_told(follow: Any, error: ApiError, words: str) -> None:
+async def test_what_is_missing_to_see_an_owner_is_told(follow: Any, until: Any, error: ApiError, words: str) -> None:
     one, news = follow(Api(error))
     one.want(KEY, flow(WORKFLOW))
     await until(lambda: news == [KEY])
     assert one.ended(KEY) == "" and words in one.problem(KEY)
 
 
-async def test_a_broken_watch_is_opened_again(follow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broken_watch_is_opened_again(follow: Any, until: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owners, "PAUSE", 0.01)
     api = Api(owner())
     api.watch_error = ApiError(410, "Expired", "too old")
@@ -187,7 +166,7 @@ async def test_a_broken_watch_is_opened_again(follow: Any, monkeypatch: pytest.M
     await until(lambda: news == [KEY])
 
 
-async def test_nobody_is_watched_for_a_flow_that_is_over(follow: Any) -> None:
+async def test_nobody_is_watched_for_a_flow_that_is_over(follow: Any, until: Any) -> None:
     api = Api(owner())
     one, _ = follow(api)
     one.want(KEY, flow(WORKFLOW))

@@ -14,7 +14,6 @@ import pytest
 
 from accelchain_operators.kube import kinds, owners
 from accelchain_operators.kube.client import ApiError, JsonObject, ResourceType, WatchEvent
-from accelchain_operators.kube.owners import Owners
 from accelchain_operators.reconcile.owner import how_it_ended, look, owners_of
 
 WORKFLOW = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "demo", "uid": "u"}
@@ -134,31 +133,16 @@ class Api:
         await self.events.put(WatchEvent("MODIFIED", live))
 
 
-@pytest.fixture
-async def follow(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[Api], tuple[Owners, list[Any]]]]:
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tasks are looked at often."""
     monkeypatch.setattr(owners, "TASK_PERIOD", 0.01)
-    made: list[Owners] = []
-
-    def make(api: Api) -> tuple[Owners, list[Any]]:
-        news: list[Any] = []
-        made.append(Owners(api, news.append))  # type: ignore[arg-type]
-        return made[-1], news
-
-    yield make
-    for one in made:
-        await one.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 A, B = ("team", "a"), ("team", "b")
 
 
-async def test_each_flow_ends_with_its_own_step(follow: Any) -> None:
+async def test_each_flow_ends_with_its_own_step(follow: Any, until: Any) -> None:
     api = Api(workflow(demo_1=node("Running"), demo_2=node("Running")))
     one, news = follow(api)
     one.want(A, flow("demo-1", uid="a"))
@@ -171,7 +155,7 @@ async def test_each_flow_ends_with_its_own_step(follow: Any) -> None:
     assert "(Succeeded)" in one.ended(B)
 
 
-async def test_a_flow_of_a_new_try_outlives_what_is_known_of_the_old_one(follow: Any) -> None:
+async def test_a_flow_of_a_new_try_outlives_what_is_known_of_the_old_one(follow: Any, until: Any) -> None:
     """The front that made it has seen more of the Workflow than we have."""
     api = Api(workflow(version=8, demo_1=node("Running")))
     one, news = follow(api)
@@ -190,7 +174,7 @@ async def test_a_flow_of_a_new_try_outlives_what_is_known_of_the_old_one(follow:
     assert "(Failed)" in one.ended(A)
 
 
-async def test_a_flow_that_comes_after_the_end_is_ended_once_that_is_sure(follow: Any) -> None:
+async def test_a_flow_that_comes_after_the_end_is_ended_once_that_is_sure(follow: Any, until: Any) -> None:
     api = Api(workflow(phase="Failed", demo_1=node("Failed")))
     one, news = follow(api)
     one.want(A, flow("demo-1", uid="a"))
@@ -201,7 +185,7 @@ async def test_a_flow_that_comes_after_the_end_is_ended_once_that_is_sure(follow
     assert "Workflow demo has ended (Failed)" in one.ended(B)
 
 
-async def test_where_nodes_are_offloaded_the_tasks_tell(follow: Any) -> None:
+async def test_where_nodes_are_offloaded_the_tasks_tell(follow: Any, until: Any) -> None:
     api = Api(offloaded(), task_set("demo-1", "demo-2"))
     one, news = follow(api)
     one.want(A, flow("demo-1", uid="a"))
@@ -220,7 +204,7 @@ async def test_where_nodes_are_offloaded_the_tasks_tell(follow: Any) -> None:
     await until(lambda: news == [A, B])
 
 
-async def test_a_task_that_was_never_there_has_not_left(follow: Any) -> None:
+async def test_a_task_that_was_never_there_has_not_left(follow: Any, until: Any) -> None:
     """The flow of a handler on exit, say, whose task comes in a moment."""
     api = Api(offloaded(), task_set("demo-2"))
     one, news = follow(api)
@@ -229,7 +213,7 @@ async def test_a_task_that_was_never_there_has_not_left(follow: Any) -> None:
     assert news == []
 
 
-async def test_tasks_are_not_looked_at_where_nodes_are_known(follow: Any) -> None:
+async def test_tasks_are_not_looked_at_where_nodes_are_known(follow: Any, until: Any) -> None:
     api = Api(offloaded(), task_set("demo-1"))
     one, news = follow(api)
     one.want(A, flow("demo-1"))
@@ -239,7 +223,7 @@ async def test_tasks_are_not_looked_at_where_nodes_are_known(follow: Any) -> Non
     assert news == []
 
 
-async def test_the_right_to_see_tasks_is_asked_for(follow: Any) -> None:
+async def test_the_right_to_see_tasks_is_asked_for(follow: Any, until: Any) -> None:
     api = Api(offloaded(), ApiError(403, "Forbidden", "workflowtasksets is forbidden"))
     one, news = follow(api)
     one.want(A, flow("demo-1"))
@@ -248,7 +232,7 @@ async def test_the_right_to_see_tasks_is_asked_for(follow: Any) -> None:
     assert one.ended(A) == ""
 
 
-async def test_nodes_that_cannot_be_unpacked_are_seen_by_their_tasks(follow: Any) -> None:
+async def test_nodes_that_cannot_be_unpacked_are_seen_by_their_tasks(follow: Any, until: Any) -> None:
     live = workflow()
     live["status"]["compressedNodes"] = "%"
     api = Api(live, task_set("demo-1"))

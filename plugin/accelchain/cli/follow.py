@@ -7,12 +7,11 @@ import asyncio
 import json
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from accelchain.cli.api_errors import right_of
-from accelchain.cli.display import Display
 from accelchain.cli.record import RunRecord
 from accelchain.cli.watching import list_and_watch, owned_by
 from accelchain.cli.workers import opened
@@ -20,6 +19,9 @@ from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType
 from accelchain_operators.kube.connection import Connection
 from accelchain_operators.kube.kinds import DATA_FLOW, POD, WB_CONNECTION, WB_FUNCTION
 from accelchain_operators.reconcile.names import FLOW_LABEL, label_value
+
+if TYPE_CHECKING:
+    from accelchain.cli.display import Display
 
 JsonObject = dict[str, Any]
 OPERATORS_DEADLINE = 15.0

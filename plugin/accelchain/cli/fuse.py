@@ -18,10 +18,12 @@ from accelchain.argo.lint import Document, TextError, load
 from accelchain.cli.argo_text import read_text, write_text
 from accelchain.cli.connect import Target, run_in
 from accelchain.cli.errors import Refused
+from accelchain.cli.fuse_kfp import fuse_pipeline, holds_pipeline
 from accelchain.cli.known import Known, known_here
 from accelchain.cli.terminal import tell
 from accelchain.cli.validate_argo import known_at
 from accelchain.cli.where import where_options
+from accelchain.kfp.core import DEFAULT_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,19 @@ class _Part:
 @click.option("-o", "--output", default="-", show_default=True, help="File to write; - for standard output.")
 @click.option("--report", "report", metavar="FILE", help="Write what became of each step, and why, as JSON.")
 @click.option("--functions", multiple=True, metavar="DIR", help="Folder with functions of your own.")
+@click.option("--image", default=DEFAULT_IMAGE, show_default=True, help="Launcher's image, for Kubeflow's pipelines.")
 @where_options
 def fuse(
     file: str,
     output: str,
     report: str | None,
     functions: tuple[str, ...],
+    image: str,
     namespace: str | None,
     context: str | None,
     kubeconfig: str | None,
 ) -> None:
-    """Rewrite an Argo workflow: each chain of steps that are functions becomes one DataFlow.
+    """Rewrite an Argo workflow or a compiled Kubeflow pipeline: each chain of steps becomes one DataFlow.
 
     A step is a function where its template's annotation accelchain.io/function says so, or where a FunctionType
     replaces its image. Everything else stays as it is, and --report says why.
@@ -65,7 +69,11 @@ def fuse(
     if functions and (kubeconfig or context):
         raise Refused("--functions: a cluster runs what its administrator installed; leave it out.")
     _refuse_same(output, report)
-    parts = _read(file)
+    text = read_text(file)
+    if holds_pipeline(text):
+        fuse_pipeline(text, file, output, report, _known(functions, kubeconfig, context, namespace).types, image)
+        return
+    parts = _read(file, text)
     known = _known(functions, kubeconfig, context, namespace)
     catalogue = Functions(known.types)
     entries: list[Entry] = []
@@ -75,10 +83,10 @@ def fuse(
         entries.extend(found.entries)
         return found.document if found.changed else document.value
 
-    text = _rewritten(file, parts, change)
+    rewritten = _rewritten(file, parts, change)
     if report is not None:
         write_text(report, "--report", json.dumps({"steps": [entry.to_dict() for entry in entries]}, indent=2) + "\n")
-    write_text(output, "-o", text)
+    write_text(output, "-o", rewritten)
     _tell_faults(parts)
     if not any(part.fault or any(is_argo(document.value) for document in part.documents(file)) for part in parts):
         tell(f"{file}: there is no workflow of Argo's in it that could be rewritten.")
@@ -91,7 +99,7 @@ def fuse(
 @click.option("-o", "--output", default="-", show_default=True, help="File to write; - for standard output.")
 def unfuse(file: str, output: str) -> None:
     """Take a fused workflow back to what it was before; what was changed beside the fused parts stays changed."""
-    parts = _read(file)
+    parts = _read(file, read_text(file))
 
     def change(document: Document) -> Any:
         return restored(document.value) if is_fused(document.value) else document.value
@@ -108,13 +116,14 @@ def _tell_faults(parts: Sequence[_Part]) -> None:
             tell(f"{part.fault} It is left as it is.")
 
 
-def _read(file: str) -> list[_Part]:
+def _read(file: str, text: str) -> list[_Part]:
     """Return the parts of a file.
 
     Raises:
         Refused: it can't be read, is no YAML, or holds nothing of Argo's.
     """
-    text, parts, number = read_text(file), [], 1
+    parts: list[_Part] = []
+    number = 1
     try:
         for piece in pieces(text):
             part = _part(file, piece, number)

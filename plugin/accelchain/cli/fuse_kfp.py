@@ -24,7 +24,9 @@ def holds_pipeline(text: str) -> bool:
     return any(core.is_pipeline(value) or _is_manifest(value) for value in core.documents(text))
 
 
-def fuse_pipeline(text: str, file: str, output: str, report: str | None, types: Sequence[FunctionType], image: str) -> None:
+def fuse_pipeline(
+    text: str, file: str, output: str, report: str | None, types: Sequence[FunctionType], image: str
+) -> None:
     """Fuse a pipeline, write it, and say what became of its tasks; one that has nothing to fuse is written as it is.
 
     Args:

@@ -45,37 +45,6 @@ def _load(name: str) -> ModuleType:
 fake = _load("fake_agent")
 
 
-def argo_crd(kind: str, plural: str) -> JsonObject:
-    """Argo's CRD as its ``minimal`` manifests have it: any field, status as a subresource only where Argo has one."""
-    version: JsonObject = {
-        "name": "v1alpha1",
-        "served": True,
-        "storage": True,
-        "schema": {
-            "openAPIV3Schema": {
-                "type": "object",
-                "properties": {
-                    part: {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                    for part in ("spec", "status")
-                },
-            }
-        },
-    }
-    if kind == "WorkflowTaskSet":
-        version["subresources"] = {"status": {}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.argoproj.io"},
-        "spec": {
-            "group": "argoproj.io",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
-            "versions": [version],
-        },
-    }
-
-
 def stamp(seconds_ago: float = 0.0) -> str:
     return datetime.fromtimestamp(datetime.now(UTC).timestamp() - seconds_ago, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -285,11 +254,11 @@ class Argo:
 
 
 @pytest.fixture
-async def argo(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Argo]:
+async def argo(monkeypatch: pytest.MonkeyPatch, argo_crds: tuple[JsonObject, ...]) -> AsyncIterator[Argo]:
     """A cluster with Argo's kinds and ours, a Workflow, and the plugin."""
     monkeypatch.setattr(step, "FRESH_SECONDS", step.FRESH_SECONDS * fake.Time.scale)  # as all of Argo's times here
     kube = LocalKube()
-    for obj in (*crds(), argo_crd("Workflow", "workflows"), argo_crd("WorkflowTaskSet", "workflowtasksets")):
+    for obj in (*crds(), *argo_crds):
         kube.put(obj)
     await kube.start()
     async with AsyncExitStack() as stack:

@@ -123,7 +123,14 @@ async def test_a_body_that_trickles_fails_its_node(door: Door) -> None:
 async def test_a_head_that_trickles_is_cut_off(door: Door) -> None:
     """Slow-loris: a byte now and then keeps no connection open."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-    ended = asyncio.create_task(reader.read())
+
+    async def read() -> bytes:
+        try:
+            return await reader.read()
+        except ConnectionResetError:  # the cut met a byte on its way
+            return b""
+
+    ended = asyncio.create_task(read())
     for byte in HEAD * 100:
         if ended.done() or writer.is_closing():
             break

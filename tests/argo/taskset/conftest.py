@@ -46,31 +46,6 @@ fake = _load("fake_controller")
 memory = _load("memory_kube")
 
 
-def argo_crd(kind: str, plural: str) -> JsonObject:
-    """Argo's CRD as its ``minimal`` manifests have it: any field, status as a subresource only where Argo has one."""
-    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version: JsonObject = {
-        "name": "v1alpha1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}},
-    }
-    if kind == "WorkflowTaskSet":
-        version["subresources"] = {"status": {}}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.argoproj.io"},
-        "spec": {
-            "group": "argoproj.io",
-            "scope": "Namespaced",
-            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
-            "versions": [version],
-        },
-    }
-
-
-ARGO_CRDS = (argo_crd("Workflow", "workflows"), argo_crd("WorkflowTaskSet", "workflowtasksets"))
 ROLE = {
     "apiVersion": RBAC,
     "kind": "Role",
@@ -300,11 +275,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def bare(quick: None) -> AsyncIterator[Argo]:
+async def bare(quick: None, argo_crds: tuple[JsonObject, ...]) -> AsyncIterator[Argo]:
     """The cluster without the operator, and without the Role."""
     kube = LocalKube()
     kube.recorder = Recorder(100_000)
-    for obj in (*crds(), *ARGO_CRDS):
+    for obj in (*crds(), *argo_crds):
         kube.put(copy.deepcopy(obj))
     await kube.start()
     async with AsyncExitStack() as stack:

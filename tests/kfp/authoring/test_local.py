@@ -2,12 +2,11 @@
 """Ready-made components in ``kfp.local``: real functions on a real video."""
 
 import json
-import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
-from kfp import dsl
+from kfp import dsl, local
 
 from accelchain.kfp import chain, component_of, fused
 from accelchain.kfp.functions import (
@@ -43,44 +42,48 @@ def annotate(video: dsl.Input[dsl.Artifact], threshold: float = 0.5) -> dsl.Arti
     return write_detections(detections=found).outputs["lines"]
 
 
-@pytest.mark.timeout(300)
-def test_a_pipeline_runs_as_components(here: Path) -> None:
-    @dsl.pipeline
-    def main(uri: str, threshold: float = 0.4) -> int:
-        video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
-        found = annotate(video=video.output, threshold=threshold)
-        return most_people(lines=found.output).outputs["Output"]
+@dsl.pipeline
+def street(uri: str) -> NamedTuple("Out", [("lines", dsl.Artifact), ("most", int)]):
+    video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
+    found = annotate(video=video.output, threshold=0.4)
+    out = NamedTuple("Out", [("lines", dsl.Artifact), ("most", int)])  # noqa: UP014
+    return out(lines=found.output, most=most_people(lines=found.output).outputs["Output"])
 
-    assert main(uri=str(PEOPLE)).output == 3
-    (lines,) = (here / "root").glob("*/write-detections/lines.jsonl")
-    documents = [json.loads(line) for line in lines.read_text().splitlines()]
-    assert [document["frame"] for document in documents] == [0, 1, 2]
-    (video,) = (here / "root").glob("*/encode-video/video.mp4")
+
+@pytest.fixture(scope="module")
+def as_components(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Where the pipeline left its files, and what it gave."""
+    root = tmp_path_factory.mktemp("components")
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
+    return root, street(uri=str(PEOPLE)).outputs
+
+
+@pytest.mark.timeout(300)
+def test_a_pipeline_runs_as_components(as_components: tuple[Path, dict[str, Any]]) -> None:
+    root, outputs = as_components
+    assert outputs["most"] == 3
+    lines = Path(outputs["lines"].path)
+    assert lines.name == "lines.jsonl"
+    assert [json.loads(line)["frame"] for line in lines.read_text().splitlines()] == [0, 1, 2]
+    (video,) = root.glob("*/encode-video/video.mp4")
     assert b"ftyp" in video.read_bytes()[:16]
-    (told,) = (here / "root").glob("*/encode-video/executor_output.json")
+    (told,) = root.glob("*/encode-video/executor_output.json")
     assert json.loads(told.read_text())["parameterValues"] == {"count": 3}
 
 
 @pytest.mark.timeout(300)
-def test_a_chain_gives_what_its_components_give(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chain_gives_what_its_components_give(
+    as_components: tuple[Path, dict[str, Any]], here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(here / "state"))
-
-    @dsl.pipeline
-    def main(uri: str) -> NamedTuple("Out", [("lines", dsl.Artifact), ("most", int)]):
-        video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
-        found = annotate(video=video.output, threshold=0.4)
-        out = NamedTuple("Out", [("lines", dsl.Artifact), ("most", int)])  # noqa: UP014
-        return out(lines=found.output, most=most_people(lines=found.output).outputs["Output"])
-
-    pods = main(uri=str(PEOPLE)).outputs
-    chained = fused(main)(uri=str(PEOPLE)).outputs
-    assert chained["most"] == pods["most"]
-    assert Path(chained["lines"].path).read_text() == Path(pods["lines"].path).read_text()
+    chained = fused(street)(uri=str(PEOPLE)).outputs
+    assert chained["most"] == as_components[1]["most"]
+    assert Path(chained["lines"].path).read_text() == Path(as_components[1]["lines"].path).read_text()
 
 
 @pytest.mark.timeout(300)
 def test_a_function_of_ones_own_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "ACCELCHAIN_FUNCTIONS", str(OWN))
+    monkeypatch.setenv("ACCELCHAIN_FUNCTIONS", str(OWN))
     invert = component_of("invert")
 
     @dsl.pipeline

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 from kfp import compiler, dsl
-from kfp_backend.backend import FAILED, SUCCEEDED, Backend, Run
+from kfp_backend.backend import Backend, Run
 from kfp_backend.cluster import FLOWS, PODS, Cluster
+from kfp_backend.phases import FAILED, SUCCEEDED
 from kfp_backend.store import S3Store
 
 import accelchain.kfp
@@ -207,7 +208,7 @@ def test_a_launcher_that_is_killed_is_tried_again_and_adopts(on_s3: Backend, clu
     _, fused = both(pipeline, tmp_path)
     run = on_s3.start(fused, address=str(CLIP), frames=60)
     flow = cluster.until(lambda: flows(cluster, run), what="the DataFlow")[0]
-    run.pods[-1].kill()
+    run.pods[-1].lose()
     assert run.wait() == SUCCEEDED, run.failures
     (adopted,) = flows(cluster, run)
     assert adopted["metadata"]["uid"] == flow["metadata"]["uid"]

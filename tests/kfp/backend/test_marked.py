@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 from kfp_backend import static
-from kfp_backend.backend import check_compiles
+from kfp_backend.backend import Backend
+from kfp_backend.compiler import check_compiles
 from kfp_backend.marking import (
     TWO_CAMERAS_MARKS,
     TWO_CAMERAS_TYPES,
@@ -25,6 +27,9 @@ from kfp_backend.marking import (
     function_type,
     with_marks,
 )
+from kfp_backend.phases import SUCCEEDED
+from kfp_backend.pretended import Pretender, value_of
+from kfp_backend.values import compact
 
 from accelchain.cli.installed import function_types
 from accelchain.kfp import core
@@ -133,6 +138,35 @@ def nothing_else_changed(before: dict[str, Any], after: dict[str, Any], fused: c
                 assert executors[0][label] == executors[1][label]
 
 
+def same_values(before: core.Pipeline, fused: core.Fused, marks: dict[str, Any], folder: Path) -> None:
+    """Run both with containers that pretend: tasks that are in both tell the same, and find the same in artifacts."""
+    told = []
+    kept = containers(before) - {entry.task for entry in fused.entries if entry.outcome == "fused"}
+    for pipeline in (before, fused.pipeline):
+        pretender = Pretender(marks)
+        backend = Backend(folder, str(folder), execute=pretender.execute)
+        backend.cache_disabled, backend.next_run_id = True, lambda: "one-run"
+        required = pipeline.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+        given = {name: value_of(each["parameterType"], "0123") for name, each in required.items()}
+        run = backend.run(core.write(pipeline), **given)
+        found: Counter[str] = Counter()
+        for each in backend.records.executions.values():
+            if each.kind == "Container" and each.task in kept:
+                artifacts = {name: pretender.contents.get(a.uri, a.uri) for name, a in each.output_artifacts.items()}
+                found[compact([each.task, each.state, each.outputs, artifacts])] += 1
+        told.append((run.phase, found))
+    if told[0][0] == SUCCEEDED:
+        assert told[0] == told[1]
+
+
+def containers(pipeline: core.Pipeline) -> set[str]:
+    """Return the names of all tasks that are containers, wherever they are."""
+    known = pipeline.spec["components"]
+    graphs = [each.get("dag", {}).get("tasks", {}) for each in (pipeline.spec["root"], *known.values())]
+    called = {(name, task["componentRef"]["name"]) for tasks in graphs for name, task in tasks.items()}
+    return {name for name, _ in called} - {name for name, other in called if "dag" in known[other]}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_what_nobody_marked_stays_as_it_is(path: Path, read: Read) -> None:
     fused = check(read(path), KNOWN)
@@ -142,12 +176,12 @@ def test_what_nobody_marked_stays_as_it_is(path: Path, read: Read) -> None:
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_random_marks(data: st.DataObject, read: Read) -> None:
+def test_random_marks(data: st.DataObject, read: Read, tmp_path: Path) -> None:
     before = read(data.draw(st.sampled_from(FILES), label="file"))
     by_label = {each["executorLabel"]: each for each in before.spec["components"].values() if "executorLabel" in each}
     labels = data.draw(st.sets(st.sampled_from(sorted(by_label))), label="marked") if by_label else set()
     fed = fed_by_tasks(before.spec)
-    types, marks = [*KNOWN], {}
+    types, marks, fit = [*KNOWN], {}, set()
     for label in sorted(labels):
         made = fitting(label, by_label[label], fed.get(label, frozenset()))
         if made is None or data.draw(st.integers(0, 9), label="nonsense") == 0:
@@ -155,10 +189,13 @@ def test_random_marks(data: st.DataObject, read: Read) -> None:
             continue
         type_, mark = made
         types.append(type_)
+        fit.add(label)
         chain = data.draw(st.sampled_from([None, {"name": "a"}, {"name": "b"}]), label="chain")
         marks[label] = mark | ({"chain": chain} if chain else {})
     marked = core.Pipeline(before.spec, with_marks(before.platforms, marks) if marks else before.platforms)
     fused = check(marked, types)
+    if fused is not None and fused.changed:
+        same_values(marked, fused, {label: marks[label] for label in fit}, tmp_path)
     if fused is not None:
         told = {entry.task for entry in fused.entries}
         for component in {"root": before.spec["root"], **before.spec["components"]}.values():

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from kfp import dsl
-from kfp_backend.backend import FAILED, SUCCEEDED, Backend
+from kfp_backend.backend import Backend
 from kfp_backend.cluster import PODS, WORKFLOWS, Cluster
+from kfp_backend.phases import FAILED, SUCCEEDED
 from kfp_backend.store import S3Store
 
 IMAGE = "python:3.12"

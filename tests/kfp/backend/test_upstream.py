@@ -11,18 +11,17 @@ from typing import Any
 import pytest
 from kfp import dsl
 from kfp_backend import local
-from kfp_backend.backend import FAILED, SUCCEEDED, Backend, Run
+from kfp_backend.backend import Backend, Run
+from kfp_backend.phases import FAILED, SUCCEEDED
 from kfp_backend.values import compact
 
 SAME_IN_BOTH: dict[str, dict[str, Any]] = {
     "critical__collected_parameters": {},
-    "critical__mixed_parameters": {},
     "critical__multiple_parameters_namedtuple": {},
     "essential__concat_message": {"message1": "a", "message2": "b"},
     "essential__pipeline_with_nested_conditions": {},
     "if_elif_else_with_oneof_parameters": {},
     "local_execution__local_execution_pipeline_with_retry": {},
-    "if_elif_else_complex": {},
 }
 
 

@@ -9,6 +9,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from accelchain.argo.core.documents import workflow_specs
+from accelchain.argo.fuse.around import (
+    all_calls,
+    arrivals,
+    called,
+    callers,
+    calls,
+    exit_roots,
+    known,
+    limits,
+    mapping,
+    reached,
+)
 from accelchain.argo.fuse.build import FUSED_STEPS, build
 from accelchain.argo.fuse.catalogue import Functions
 from accelchain.argo.fuse.form import fault_of_call, fault_of_template
@@ -18,7 +30,7 @@ from accelchain.argo.fuse.original import FusedError, is_fused, keep, restored
 from accelchain.argo.fuse.report import Entry, Stop
 from accelchain.argo.fuse.scope import Chain, Scope, Step
 from accelchain.argo.fuse.search import Built, find
-from accelchain.argo.fuse.tags import texts
+from accelchain.argo.fuse.tags import tells_failures
 
 JsonObject = dict[str, Any]
 
@@ -98,7 +110,7 @@ def _fused_steps(document: JsonObject) -> Iterator[tuple[str, str]]:
     for _, spec in workflow_specs(document):
         notes = {template["name"]: notes_of(template) for template in spec["templates"]}
         for template in spec["templates"]:
-            for call in _calls(template):
+            for call in calls(template):
                 steps = str(notes.get(str(call.get("template")), {}).get(FUSED_STEPS, ""))
                 yield from ((template["name"], step) for step in steps.split(",") if step)
 
@@ -117,8 +129,8 @@ def _apart(chains: Sequence[tuple[Chain, Built]], taken: Sequence[str]) -> list[
 
 def _kept_whole(document: JsonObject, spec: JsonObject, names: Sequence[Any]) -> Stop | None:
     """Return why nothing of a document can be fused; None: its steps are looked at one by one."""
-    metadata = _mapping(document.get("metadata"))
-    notes = [*_mapping(metadata.get("labels")), *_mapping(metadata.get("annotations"))]
+    metadata = mapping(document.get("metadata"))
+    notes = [*mapping(metadata.get("labels")), *mapping(metadata.get("annotations"))]
     if any(str(note).startswith(_PIPELINES) for note in notes):
         return Stop(1, "", "Kubeflow Pipelines compiled it, and keeps books of its Pods.")
     defaults = spec.get("templateDefaults")
@@ -133,48 +145,50 @@ def _kept_whole(document: JsonObject, spec: JsonObject, names: Sequence[Any]) ->
 
 def _scopes(spec: JsonObject, functions: Functions, whole: Stop | None) -> Iterator[tuple[int, Scope]]:
     """Yield the templates that call steps, each with its index."""
-    defaults = _mapping(spec.get("templateDefaults"))
+    defaults = mapping(spec.get("templateDefaults"))
     effective = [_merged(defaults, template) for template in spec["templates"]]
     by_name = {str(template.get("name")): template for template in effective}
     leaves: dict[int, Any] = {}
-    calls = {name: list(_calls(template)) for name, template in by_name.items()}
-    exits = _reached(_exit_roots(spec, calls), {name: _called(listed) for name, listed in calls.items()})
-    failures = any("workflow.failures" in text for _, text in texts(spec))
+    calls = {name: list(all_calls(template)) for name, template in by_name.items()}
+    edges = {name: known(called(listed), by_name) for name, listed in calls.items()}
+    callers = callers(edges)
+    exits = reached(known(exit_roots(spec, calls), by_name), edges)
+    limited = {name for name, each in by_name.items() if limits(each, calls[name])}
+    failures = tells_failures(spec)
     for i, template in enumerate(effective):
         name = str(template.get("name"))
-        listed = list(_calls(template))
+        listed = list(calls(template))
         if not listed or len({call["name"] for call in listed}) != len(listed):
             continue
         steps = {call["name"]: _step(call, by_name, defaults, functions, leaves, whole) for call in listed}
         dag = isinstance(template.get("dag"), dict)
         groups = () if dag else [[call["name"] for call in group] for group in template["steps"]]
-        around = _reached([name], _callers(calls))
-        limits = [each for each in around if by_name[each].get("parallelism") is not None]
-        yield i, Scope("dag" if dag else "steps", name, template, spec, steps, groups, failures, name in exits, limits)
+        yield (
+            i,
+            Scope(
+                kind="dag" if dag else "steps",
+                name=name,
+                template=template,
+                spec=spec,
+                steps=steps,
+                groups=groups,
+                tells_failures=failures,
+                exits=name in exits,
+                limits=[each for each in reached([name], callers) if each in limited],
+                arrivals=arrivals(template, spec, [calls[each] for each in callers.get(name, ())], by_name),
+            ),
+        )
 
 
-def _merged(defaults: JsonObject, template: JsonObject) -> JsonObject:
+def _merged(defaults: JsonObject, template: JsonObject, depth: int = 0) -> JsonObject:
     """Return a template with the defaults of all."""
     merged = dict(template)
     for key, value in defaults.items():
-        if key not in merged or merged[key] is None:
+        if merged.get(key) is None or (depth == 0 and merged[key] in ("", [])):  # Argo writes no empty field
             merged[key] = value
         elif isinstance(value, dict) and isinstance(merged[key], dict):
-            merged[key] = _merged(value, merged[key])
+            merged[key] = _merged(value, merged[key], depth + 1)
     return merged
-
-
-def _calls(template: JsonObject) -> Iterator[JsonObject]:
-    """Yield the tasks of a dag or the steps of steps; nothing where one of them has no form."""
-    dag, groups = template.get("dag"), template.get("steps")
-    if isinstance(dag, dict) and groups is None:
-        listed = dag.get("tasks")
-    elif isinstance(groups, list) and dag is None and all(isinstance(group, list) for group in groups):
-        listed = [call for group in groups for call in group]
-    else:
-        return
-    well = isinstance(listed, list) and all(isinstance(c, dict) and isinstance(c.get("name"), str) for c in listed)
-    yield from listed if well and isinstance(listed, list) else ()
 
 
 def _step(
@@ -206,44 +220,6 @@ def _step(
         end = "" if found.message.endswith("?") else "."
         return Step(name, call, template, None, Stop(found.rule, name, found.message + end))
     return Step(name, call, template, found, None)
-
-
-def _mapping(value: Any) -> JsonObject:
-    return value if isinstance(value, dict) else {}
-
-
-def _called(calls: Iterable[JsonObject]) -> list[str]:
-    return [str(call["template"]) for call in calls if call.get("template") is not None]
-
-
-def _callers(calls: Mapping[str, Sequence[JsonObject]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, listed in calls.items():
-        for called in _called(listed):
-            found.setdefault(called, []).append(name)
-    return found
-
-
-def _exit_roots(spec: JsonObject, calls: Mapping[str, Sequence[JsonObject]]) -> list[str]:
-    """Return the templates that run as exit handlers or hooks."""
-    found: list[str] = []
-    for holder in (spec, *(call for listed in calls.values() for call in listed)):
-        if isinstance(holder.get("onExit"), str):
-            found.append(holder["onExit"])
-        hooks = holder.get("hooks")
-        found += _called(hook for hook in (hooks.values() if isinstance(hooks, dict) else ()) if isinstance(hook, dict))
-    return found
-
-
-def _reached(roots: Iterable[str], edges: Mapping[str, Sequence[str]]) -> list[str]:
-    found: dict[str, None] = {}
-    left = list(roots)
-    while left:
-        name = left.pop()
-        if name not in found:
-            found[name] = None
-            left += edges.get(name, ())
-    return list(found)
 
 
 def _replace(template: JsonObject, chains: Sequence[tuple[Chain, Built]]) -> None:

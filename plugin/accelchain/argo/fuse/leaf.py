@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,6 +21,8 @@ RESULTS: Final = "accelchain.io/results"
 EPHEMERAL: Final = "accelchain.io/ephemeral"
 IDEMPOTENT: Final = "accelchain.io/idempotent"
 SIDE_EFFECTS: Final = "accelchain.io/side-effects"
+REMOTE: Final = re.compile(r"(https?|s3|rtsps?)://", re.IGNORECASE)
+"""How an address begins that a DataFlow reaches from any node."""
 
 
 @dataclass(frozen=True, slots=True)

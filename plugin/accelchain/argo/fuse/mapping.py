@@ -18,6 +18,7 @@ from accelchain.argo.fuse.leaf import (
     IDEMPOTENT,
     PARAMETERS,
     PORTS,
+    REMOTE,
     RESULTS,
     SIDE_EFFECTS,
     Leaf,
@@ -31,7 +32,6 @@ from accelchain.chain.values import is_address
 JsonObject = dict[str, Any]
 
 _KINDS: Final = ("container", "script", "containerSet", "dag", "steps", "suspend", "resource", "data", "http", "plugin")
-_REMOTE: Final = re.compile(r"(https?|s3|rtsps?)://", re.IGNORECASE)
 _PATH: Final = re.compile(r"\{\{\s*(inputs|outputs)\.artifacts\.([^\s{}]+)\.path\s*\}\}")
 
 
@@ -159,7 +159,7 @@ class _Parts:
             self.parameters[name] = value
             return
         side = "outputs" if writes(declaration, self.type) else "inputs"
-        if _REMOTE.match(value) or (explicit and not self._is_file(side, value)):
+        if REMOTE.match(value) or (explicit and not self._is_file(side, value)):
             self.parameters[name] = value
         else:
             self._put_address(declaration, self._artifact(side, value, f"--{name}"))

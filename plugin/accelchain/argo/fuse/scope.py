@@ -45,9 +45,23 @@ class Step:
 
     def source(self, artifact: str) -> tuple[str, str] | None:
         """Return step and artifact that an input artifact comes from; None: it is from elsewhere."""
-        argument = self.artifacts.get(artifact, {})
-        found = _FROM.fullmatch(str(argument.get("from", "")))
-        return (found[1], found[2]) if found and set(argument) <= {"name", "from"} else None
+        return source_of(self.artifacts.get(artifact, {}))
+
+
+def source_of(argument: JsonObject) -> tuple[str, str] | None:
+    """Return step and artifact that an argument hands on; None: it does not, or more than that."""
+    found = _FROM.fullmatch(str(argument.get("from", "")))
+    return (found[1], found[2]) if found and set(argument) <= {"name", "from"} else None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A place that an input artifact of a template may lie in."""
+
+    artifact: JsonObject
+    """What declares it: the template, an argument of a call, or the output of a step."""
+    maker: str
+    """The step whose output it is; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,8 @@ class Scope:
     """It runs as an exit handler or a hook."""
     limits: Sequence[str] = field(default=())
     """Names of the templates around it, and itself, that limit parallelism."""
+    arrivals: Mapping[str, Sequence[Arrival]] = field(default_factory=dict)
+    """By its input artifacts, where they may come from: the template itself, and calls of it in the document."""
 
     @cached_property
     def uses(self) -> Sequence[Use]:

@@ -13,12 +13,14 @@ from accelchain.argo.core.unknown import TAG
 ANY: Final = "*"
 """The step of a reference that can't be told from the text: it may be any."""
 _STEP: Final = re.compile(
-    r"""(?<![\w.\-'"])(?:tasks|steps)
-        (?:\.(?P<plain>\w[-\w]*)|\[\s*(?P<quote>['"])(?P<quoted>[^'"]+)(?P=quote)\s*\])
-        (?P<rest>(?:\.\w[-\w]*|\[\s*['"][^'"]+['"]\s*\])*)""",
+    r"""(?<![\w.'"])(?:tasks|steps)
+        (?:\.(?P<plain>\w[-\w]*)|\[\s*(?P<quote>['"])(?P<quoted>[^'"\\]+)(?P=quote)\s*\])
+        (?P<rest>(?:\.\w[-\w]*|\[\s*['"][^'"\\]+['"]\s*\])*)""",
     re.VERBOSE,
 )
-_STEPS: Final = re.compile(r"""(?<![\w.\-'"])(?:tasks|steps)\b""")
+_STEPS: Final = re.compile(r"""(?<![\w.'"])(?:tasks|steps)\b|\$env\b""")
+"""All steps at once; ``$env`` holds every variable of an expression."""
+_FAILURES: Final = re.compile(r"""(?<![\w.'"])workflow\b(?!\s*\.\s*(?!failures\b)\w)|\$env\b""")
 _PART: Final = re.compile(r"\w[-\w]*")
 
 
@@ -51,12 +53,24 @@ def tags(value: Any) -> Iterator[str]:
             yield found[1].strip()
 
 
+def tells_failures(value: Any) -> bool:
+    """Tell whether a value (perhaps) uses ``workflow.failures``, which names nodes that failed."""
+    return any(_FAILURES.search(inner) for inner, _ in _inner(value))
+
+
 def mentions(value: Any) -> Iterator[Mention]:
     """Yield the steps that a value speaks of, in variables and in expressions."""
+    for inner, expression in _inner(value):
+        yield from _in_expression(inner) if expression else _in_variable(inner)
+
+
+def _inner(value: Any) -> Iterator[tuple[str, bool]]:
+    """Yield the variables and expressions within a value, and whether each is an expression."""
     for key, text in texts(value):
-        bare = key.lower().endswith("expression")
-        for inner in [text] if bare else [found[1].strip() for found in TAG.finditer(text)]:
-            yield from _in_expression(inner) if bare or inner.startswith("=") else _in_variable(inner)
+        if key.lower().endswith("expression"):
+            yield text, True
+        else:
+            yield from ((inner, inner.startswith("=")) for found in TAG.finditer(text) if (inner := found[1].strip()))
 
 
 def replaced(value: Any, by: Callable[[str], str | None]) -> Any:

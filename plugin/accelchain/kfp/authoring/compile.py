@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from kfp import compiler, components
 
 from accelchain.kfp.authoring.errors import AuthoringError
@@ -73,7 +74,9 @@ def compile(
         return ()
     text, entries, changed = _fuse(pipeline_func, overrides, functions, image)
     if changed:  # it has the overrides already; KFP's compiler writes it in whichever format is asked for
-        compiler.Compiler().compile(_load(text, pipeline_func), package_path, type_check=type_check, **manifest)
+        name = next(yaml.safe_load_all(text))["pipelineInfo"]["name"]
+        loaded = _load(text, pipeline_func)
+        compiler.Compiler().compile(loaded, package_path, pipeline_name=name, type_check=type_check, **manifest)
     else:
         compiler.Compiler().compile(pipeline_func, package_path, **overrides, **manifest)
     if report is not None:
@@ -121,6 +124,14 @@ def _fuse(
 
 
 def _load(text: str, original: Any) -> Any:
+    # KFP takes a pipeline that is called like one of its components for that component.
+    documents = list(yaml.safe_load_all(text))
+    name, taken = documents[0]["pipelineInfo"]["name"], documents[0].get("components") or {}
+    if f"comp-{name}" in taken:
+        while f"comp-{name}" in taken:
+            name += "-pipeline"
+        documents[0]["pipelineInfo"]["name"] = name
+        text = yaml.safe_dump_all(documents)
     component = components.load_component_from_text(text)
     component.description = original.description  # KFP reads it from the YAML's comments, and not all of it
     return component

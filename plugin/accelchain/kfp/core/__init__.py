@@ -9,7 +9,7 @@ from __future__ import annotations
 from accelchain.kfp.core.flow import ValueProblem, spec_of
 from accelchain.kfp.core.fuse import DEFAULT_IMAGE, Fused, fuse
 from accelchain.kfp.core.payload import Payload, PayloadError, decode, encode
-from accelchain.kfp.core.pipeline import Pipeline, TextError, is_pipeline, read, write
+from accelchain.kfp.core.pipeline import Pipeline, TextError, documents, is_pipeline, read, write
 from accelchain.kfp.core.report import Entry, FuseError
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "TextError",
     "ValueProblem",
     "decode",
+    "documents",
     "encode",
     "fuse",
     "is_pipeline",

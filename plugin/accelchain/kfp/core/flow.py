@@ -33,12 +33,13 @@ def spec_of(
         ValueProblem: a value has another type than the function's parameter.
     """
     spec = copy.deepcopy(payload.spec)
-    declared = {entry["name"]: entry for entry in spec["chain"].get("parameters") or ()}
+    declared = {entry["name"]: entry for entry in (spec.get("chain") or {}).get("parameters") or ()}
     for own, source in payload.parameters.items():
         name = source["input"]
         if values.get(name) is not None:
-            spec.setdefault("parameters", {})[own] = _cast(values[name], declared[own]["type"], name)
-        elif "default" not in declared[own]:
+            kind = declared[own]["type"] if own in declared else ""
+            spec.setdefault("parameters", {})[own] = _cast(values[name], kind, name)
+        elif own in declared and "default" not in declared[own]:
             _leave_out(spec["chain"], own)
     for side, given in (("inputs", inputs), ("outputs", outputs)):
         if given:
@@ -59,6 +60,8 @@ def _cast(value: Any, kind: str, name: str) -> Any:
         return value
     if kind == "boolean" and isinstance(value, bool):
         return value
+    if not kind:  # of a chain that only the cluster knows: whole numbers are such
+        return int(value) if isinstance(value, float) and value.is_integer() else value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if is_number and kind == "number":
         return value

@@ -54,6 +54,14 @@ def is_pipeline(value: Any) -> bool:
     )
 
 
+def documents(text: str) -> list[Any]:
+    """Return what a file holds; nothing where it is no YAML."""
+    try:
+        return [value for value in yaml.load_all(text, Loader=_Loader) if value is not None]
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return []
+
+
 def read(text: str, source: str) -> Pipeline:
     """Return what a file holds.
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kubeflow Pipelines: components emit DataFlows, and chains of them become one task."""
+"""``python -m accelchain.kfp.launcher``: the process of a task that makes a DataFlow and waits for its end."""

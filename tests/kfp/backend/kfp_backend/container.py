@@ -47,6 +47,8 @@ class Pod:
     started: float = 0.0
     """When its process was started: time.monotonic()."""
     is_terminated: bool = False
+    is_lost: bool = False
+    """The whole pod went at once: nothing is published."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def inside(self, path: str) -> str:
@@ -105,12 +107,17 @@ class Pod:
     def terminate(self) -> None:
         """SIGTERM to the process group, as argoexec forwards it; what is left a second later goes with the pod."""
         with self._lock:
-            self.is_terminated = True
+            self.is_terminated = self.is_lost = True
         if self.process is None:
             return
         self._signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(_KILL_SECONDS)
+        self.kill()
+
+    def lose(self) -> None:
+        """Kill everything in the pod, launcher-v2 included."""
+        self.is_lost = True
         self.kill()
 
     def kill(self) -> None:

@@ -28,6 +28,12 @@ def condition(expression: str, executor_input: Mapping[str, Any]) -> bool:
     return found
 
 
+def will_run(task: Mapping[str, Any], resolved: Mapping[str, Any]) -> bool:
+    """Whether a task's trigger policy lets it run with these inputs."""
+    expression = task.get("triggerPolicy", {}).get("condition", "")
+    return condition(expression, {"inputs": resolved}) if expression else True
+
+
 def select(expression: str, value: Value) -> Value:
     """Take a part of a value: expression/expression.go:Select. ``string_value`` is always there."""
     return _doubles(_evaluate(expression, {"string_value": to_text(value)}))

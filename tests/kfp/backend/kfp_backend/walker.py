@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from kfp_backend import executor, inputs
 from kfp_backend.compiler import LAST, add_implicit_dependencies
-from kfp_backend.expressions import condition
+from kfp_backend.expressions import will_run
+from kfp_backend.phases import FAILED, OMITTED, SKIPPED, SUCCEEDED
 from kfp_backend.records import Execution
 from kfp_backend.store import is_folder, parse
 from kfp_backend.values import BackendError, Value
 
 if TYPE_CHECKING:
     from kfp_backend.backend import Run
-
-SUCCEEDED, FAILED, SKIPPED, OMITTED = "Succeeded", "Failed", "Skipped", "Omitted"
 
 
 class Walker:
@@ -83,10 +82,10 @@ class Walker:
         self._run.count_pod()
         records = self._run.backend.records
         resolved = inputs.resolve(records, self._run.job, inputs.Asked(name, task, component, dag, index, is_dag=True))
-        will_run = will_run(task, resolved)
+        is_triggered = will_run(task, resolved)
         is_loop = "parameterIterator" in task and index is None
         count = None
-        if will_run and is_loop:
+        if is_triggered and is_loop:
             iterator = task["parameterIterator"]
             if "raw" in iterator["items"]:
                 value: Value = inputs.items(iterator["items"]["raw"])
@@ -98,7 +97,7 @@ class Walker:
             "DAG",
             task=name,
             parent=dag.id,
-            state="RUNNING" if will_run else "CANCELED",
+            state="RUNNING" if is_triggered else "CANCELED",
             inputs=resolved["parameterValues"],
             artifacts={key: listed["artifacts"] for key, listed in resolved["artifacts"].items()},
             output_specs=component["dag"].get("outputs", {}),
@@ -181,11 +180,6 @@ class Walker:
         execution.output_artifacts[output] = artifact
         records.update(dag)
         return SUCCEEDED
-
-
-def will_run(task: dict[str, Any], resolved: dict[str, Any]) -> bool:
-    expression = task.get("triggerPolicy", {}).get("condition", "")
-    return condition(expression, {"inputs": resolved}) if expression else True
 
 
 def _importer_uri(task: dict[str, Any], importer: dict[str, Any], dag: Execution) -> str:

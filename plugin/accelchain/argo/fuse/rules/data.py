@@ -26,13 +26,13 @@ def rule_06_unseen(chain: Chain) -> Iterator[Stop]:
     for use in scope.mentioned(chain.names[-1], but=chain.names[:-1]):
         if use.step == ANY or not use.what.startswith(_HANDED_ON):
             yield Stop(6, chain.names[-1], _seen(use))
-    for i, (member, _) in enumerate(chain.leaves()):
-        inner = i < len(chain.members) - 1
+    for member, _ in chain.leaves():
         for artifact in named(member.template, "outputs", "artifacts").values():
             if artifact.get("artifactGC") is not None:
                 yield Stop(6, member.name, f"its artifact '{artifact['name']}' is deleted by Argo (artifactGC).")
-        for kind in ("parameters", "artifacts") if inner else ():
+        for kind in ("parameters", "artifacts"):
             for output in named(member.template, "outputs", kind).values():
+                # argoproj/argo-workflows v4.1.2, operator.go: podReconciliation makes them global, for Pods alone
                 if output.get("globalName"):
                     yield Stop(6, member.name, f"its output '{output['name']}' is global ({output['globalName']}).")
 

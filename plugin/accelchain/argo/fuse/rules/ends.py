@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
-from accelchain.argo.fuse.leaf import Leaf, named
+from accelchain.argo.core.unknown import is_unknown
+from accelchain.argo.fuse.leaf import REMOTE, Leaf, named
 from accelchain.argo.fuse.report import Stop
 from accelchain.argo.fuse.scope import Chain, Step
+from accelchain.argo.fuse.values import inlined, value_of
+from accelchain.chain.values import is_address
 
 JsonObject = dict[str, Any]
 
@@ -24,6 +28,7 @@ _S3: Final = {
 _PLAIN: Final = {"name", "path", "from", "archive", "globalName", *_READABLE}
 _AS_IT_IS: Final[JsonObject] = {"none": {}}
 _TARS: Final = (".tgz", ".tar.gz", ".tar")
+_INPUT: Final = re.compile(r"\{\{\s*inputs\.artifacts\.([^\s{}]+?)\s*\}\}")
 _IDENTIFIER: Final = re.compile(r"[A-Za-z][-A-Za-z0-9_]{0,62}", re.ASCII)
 
 
@@ -33,10 +38,21 @@ def rule_08_ends(chain: Chain) -> Iterator[Stop]:
     if first.leaf is not None:
         yield from _start(first, first.leaf)
     for step, leaf in chain.leaves():
+        yield from _plain(step, leaf)
         for artifact in leaf.reads.values():
             yield from _read(chain, step, artifact)
     if last.leaf is not None:
         yield from _end(chain, last, last.leaf)
+
+
+def _plain(step: Step, leaf: Leaf) -> Iterator[Stop]:
+    """Check addresses that are told in words: a file of the container's own is none."""
+    for declaration in leaf.type.spec.parameters:
+        text = leaf.parameters.get(declaration.name, "") if is_address(declaration) else ""
+        known = {name: value_of(step, name) or "" for name in named(step.template, "inputs", "parameters")}
+        value = inlined(step, text, defaultdict(str, known))
+        if value and not is_unknown(value) and not REMOTE.match(value):
+            yield Stop(8, step.name, f"its {declaration.name} ({value[:60]}) is a file of its container's.")
 
 
 def _start(step: Step, leaf: Leaf) -> Iterator[Stop]:
@@ -48,7 +64,8 @@ def _start(step: Step, leaf: Leaf) -> Iterator[Stop]:
 
 def _end(chain: Chain, step: Step, leaf: Leaf) -> Iterator[Stop]:
     for artifact in leaf.outputs.values():
-        used = any(use.what == f"outputs.artifacts.{artifact}" for use in chain.scope.mentioned(step.name, but=()))
+        whole = f"outputs.artifacts.{artifact}."
+        used = any(f"{use.what}.".startswith(whole) for use in chain.scope.mentioned(step.name, but=()))
         if used or artifact not in leaf.ephemeral:
             message = f"a DataFlow can't end with it: its artifact '{artifact}' holds frames, which only a sink stores."
             yield Stop(8, step.name, message)
@@ -88,8 +105,8 @@ def _read(chain: Chain, step: Step, name: str) -> Iterator[Stop]:
     for artifact in (declared, given) if given is not None else (declared,):
         if fault := _fault(artifact):
             yield Stop(8, step.name, f"its artifact '{name}' {fault}.")
-        if _key(artifact).endswith(".zip") and artifact.get("archive") != _AS_IT_IS:
-            yield Stop(8, step.name, f"its artifact '{name}' is a zip, which Argo unpacks and a DataFlow does not.")
+        if fault := _unpacked_otherwise(artifact):
+            yield Stop(8, step.name, f"its artifact '{name}' {fault}.")
     if given is None and kind_of(declared) == "":
         yield Stop(8, step.name, f"its artifact '{name}' has no location.")
     if given is None or kind_of(given):
@@ -97,13 +114,35 @@ def _read(chain: Chain, step: Step, name: str) -> Iterator[Stop]:
     source = step.source(name)
     if source is not None and source[0] in chain.scope.steps:
         made = named(chain.scope.steps[source[0]].template, "outputs", "artifacts").get(source[1], {})
-        kind = kind_of(made)
-        if kind not in ("", *_READABLE):
-            yield Stop(8, step.name, f"its artifact '{name}' lies in {kind}, where no DataFlow reads: use s3 or http.")
+        if fault := _fault_of_place(made):
+            yield Stop(8, step.name, f"its artifact '{name}' {fault}.")
         elif fault := _packed(made):
             yield Stop(8, step.name, f"its artifact '{name}' {fault}: write archive: {{none: {{}}}} in '{source[0]}'.")
+        elif fault := _unpacked_otherwise(made):
+            yield Stop(8, step.name, f"its artifact '{name}' {fault}.")
     elif "from" not in given:
         yield Stop(8, step.name, f"its artifact '{name}' has no location.")
+    elif around := _INPUT.fullmatch(str(given["from"])):
+        for arrival in chain.scope.arrivals.get(around[1], ()):
+            packed = _packed(arrival.artifact) if arrival.maker else ""
+            fault = _fault_of_place(arrival.artifact) or packed or _unpacked_otherwise(arrival.artifact)
+            if fault:
+                yield Stop(8, step.name, f"artifact '{around[1]}' of the template around {fault}.")
+
+
+def _unpacked_otherwise(artifact: JsonObject) -> str:
+    """Return why what Argo makes of an archive is not what a DataFlow makes of it."""
+    key, as_it_is = _key(artifact), artifact.get("archive") == _AS_IT_IS
+    if key.endswith(".zip") and not as_it_is:
+        return "is a zip, which Argo unpacks and a DataFlow does not"
+    if key.endswith(_TARS) and as_it_is:
+        return "is a tar that Argo leaves as it is, and a DataFlow unpacks it"
+    return ""
+
+
+def _fault_of_place(artifact: JsonObject) -> str:
+    kind = kind_of(artifact)
+    return f"lies in {kind}, where no DataFlow reads: use s3 or http" if kind not in ("", *_READABLE) else ""
 
 
 def _packed(made: JsonObject) -> str:

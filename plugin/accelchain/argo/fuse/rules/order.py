@@ -31,9 +31,9 @@ def rule_02_alone(chain: Chain) -> Iterator[Stop]:
             yield from _followed_otherwise(scope, first, second)
     if scope.kind != "dag":
         return
-    targets = str(scope.template["dag"].get("target") or "").split()
+    targets = str(scope.template["dag"].get("target") or "")
     for name in chain.names[:-1]:
-        if name in targets:
+        if name in targets.split() or "{{" in targets:
             yield Stop(2, name, "it is a target of the dag, so it has to be a step of its own.")
     if len(chain.members) > 1:
         yield from _failures_watched(chain)
@@ -96,6 +96,8 @@ def rule_04_no_condition(chain: Chain) -> Iterator[Stop]:
             first.name,
             f"where its condition (when) is false, '{follower}' is left out, and after a DataFlow it would run.",
         )
+    elif next(scope.mentioned(last.name, but=chain.names), None):
+        yield Stop(4, first.name, f"where its condition (when) is false, others see '{last.name}' as left out.")
 
 
 def rule_05_no_reaction(chain: Chain) -> Iterator[Stop]:

@@ -9,10 +9,12 @@ from itertools import pairwise
 from typing import Any, Final
 
 from accelchain.argo.core.body import KEY, parse_duration
+from accelchain.argo.core.unknown import TAG
 from accelchain.argo.fuse.leaf import PARAMETERS, notes_of
 from accelchain.argo.fuse.report import Stop
 from accelchain.argo.fuse.scope import Chain, Step
 from accelchain.argo.fuse.tags import tags
+from accelchain.argo.fuse.values import VARIABLE
 
 JsonObject = dict[str, Any]
 
@@ -40,6 +42,11 @@ _SPEC: Final = {
     "hostAliases": 9, "dnsPolicy": 9, "dnsConfig": 9,
     "affinity": 12, "tolerations": 12, "schedulerName": 12, "podPriorityClassName": 12, "podPriority": 12,
 }  # fmt: skip
+_POLICIES: Final = ("None", "", "Always", "OnFailure", "OnError")
+_OF_WORKFLOW: Final = re.compile(r"workflow\.(?!outputs\b)")
+_TEXT: Final = re.compile(r"""'[^']*'|"[^"]*\"""")
+_OF_ATTEMPTS: Final = {"lastRetry.status", "retries", "asInt", "in", "not", "and", "or", "true", "false"}
+"""Words of a retryStrategy's expression that mean the same for a Pod and for a DataFlow."""
 HOSTNAME: Final = "kubernetes.io/hostname"
 LIMITS: Final = ("timeout", "activeDeadlineSeconds")
 
@@ -47,6 +54,12 @@ LIMITS: Final = ("timeout", "activeDeadlineSeconds")
 def rule_09_features(chain: Chain) -> Iterator[Stop]:
     """No step has anything of a Pod's that a function has not; attempts are equal, and of functions that allow them."""
     yield from _of_spec(chain, 9)
+    defaults = chain.scope.spec.get("templateDefaults")
+    for field, value in (defaults if isinstance(defaults, dict) else {}).items():
+        if field not in _TEMPLATE and field not in _OTHERS and field not in _NUMBERS and _is_set(value):
+            yield Stop(
+                9, chain.names[0], f"templateDefaults has {field}, which would hold for the DataFlow's step too."
+            )
     if key := _injected(chain.scope.spec.get("podMetadata")):
         yield Stop(9, chain.names[0], f"the workflow asks for a sidecar in each Pod ({key}).")
     plugins = chain.scope.spec.get("executorPlugins")
@@ -105,10 +118,24 @@ def _attempts(chain: Chain) -> Iterator[Stop]:
         if not leaf.idempotent:
             hint = 'annotate its template with accelchain.io/idempotent: "true" where it may be repeated'
             yield Stop(9, step.name, f"it has a retryStrategy: {hint}.")
-        if not isinstance(strategy, dict) or strategy.get("affinity") or "exitCode" in str(strategy.get("expression")):
-            yield Stop(9, step.name, "its retryStrategy needs a Pod (affinity, or an exit code).")
-        if any(re.search(r"\binputs\b", tag) for tag in tags(strategy)):
-            yield Stop(9, step.name, "its retryStrategy depends on its own inputs.")
+        if fault := _fault_of(strategy):
+            yield Stop(9, step.name, f"its retryStrategy {fault}.")
+
+
+def _fault_of(strategy: Any) -> str:
+    """Return why a retryStrategy does not mean the same for a DataFlow; empty where it does."""
+    if not isinstance(strategy, dict):
+        return "has no form that Argo reads"
+    if strategy.get("affinity"):
+        return "needs a Pod (affinity)"
+    if str(strategy.get("retryPolicy")) not in _POLICIES:
+        return f"is for errors of Pods ({strategy['retryPolicy']})"
+    if own := [tag for tag in tags(strategy) if not (VARIABLE.fullmatch(tag) and _OF_WORKFLOW.match(tag))]:
+        return f"depends on {{{{{own[0][:60]}}}}}, which is not the same for a DataFlow"
+    words = re.findall(r"[A-Za-z_$][\w.$]*", _TEXT.sub("", TAG.sub("", str(strategy.get("expression") or ""))))
+    if own := [word for word in words if word not in _OF_ATTEMPTS]:
+        return f"depends on {own[0][:60]}, which is not the same for a DataFlow"
+    return ""
 
 
 def _unequal(values: Mapping[str, Any], rule: int, what: str) -> Iterator[Stop]:
@@ -145,7 +172,8 @@ def rule_11_deadlines(chain: Chain) -> Iterator[Stop]:
             if value in (None, ""):
                 continue
             try:
-                parse_duration(value)
+                if parse_duration(value) <= 0:
+                    yield Stop(11, name, f"its {field} ({value}) is no time.")
             except ValueError:
                 yield Stop(11, name, f"its {field} ({value}) is known only when it starts.")
 

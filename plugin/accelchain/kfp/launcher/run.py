@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``run``: a DataFlow is made, followed to its end, and what it gave is handed to KFP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelchain.kfp.core.flow import ValueProblem, spec_of
+from accelchain.kfp.core.payload import Payload
+from accelchain.kfp.launcher.addresses import addresses
+from accelchain.kfp.launcher.claim import claim, explained, flow_of, kept, removed
+from accelchain.kfp.launcher.errors import FAILED, SUCCEEDED, WRONG_INPUT, LaunchError
+from accelchain.kfp.launcher.lines import Lines, complain
+from accelchain.kfp.launcher.place import Place, store_config
+from accelchain.kfp.launcher.task import Task, executor_output, parameter_files, parameter_values
+from accelchain_operators.kube.client import ApiError
+
+JsonObject = dict[str, Any]
+
+_REMOVAL_SECONDS = 5.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One task."""
+
+    payload: Payload
+    task: Task
+    here: Place
+    lines: Lines
+    started: float
+    """``time.monotonic()`` of the process' begin."""
+    ready_timeout: float | None
+    """Seconds within which the flow has to be running; None: as long as it takes."""
+    run_timeout: float | None
+
+    async def whole(self) -> int:
+        """Run the flow to its end, and return the exit code.
+
+        Raises:
+            LaunchError: it can't be made, or did not end as it has to.
+            asyncio.CancelledError: we are to end; the flow is deleted.
+        """
+        flow = await self._flow()
+        made: JsonObject | None = None
+        creation = asyncio.create_task(claim(self.here.client, flow, self.lines.say, keep_ended=True))
+        try:
+            made = await asyncio.shield(creation)
+            return await self._followed(made)
+        except asyncio.CancelledError:
+            # First of all: KFP's own launcher is dead by now, and the container ends within a second.
+            uid = made["metadata"]["uid"] if made else None
+            if not self.here.passing:
+                await self._remove(flow, uid)
+            creation.cancel()
+            raise
+
+    async def _flow(self) -> JsonObject:
+        try:
+            store = None if self.here.local else await store_config(self.here)
+            inputs, outputs = addresses(self.payload, self.task, store, self.here.local)
+            spec = spec_of(self.payload, self.task.values, inputs, outputs)
+        except ValueProblem as error:
+            raise LaunchError(str(error), WRONG_INPUT) from None
+        except ApiError as error:
+            raise explained(error, self.here.namespace) from None
+        if self.here.local:
+            for artifact in self.task.outputs.values():
+                Path(artifact.path).parent.mkdir(parents=True, exist_ok=True)
+        name = self.here.identity.flow_name(self.payload.name)
+        return flow_of(name, self.here.namespace, spec, self.here.identity, held=True)
+
+    async def _followed(self, made: JsonObject) -> int:
+        # Here: the flow is made before any of it is needed.
+        from accelchain.cli.follow import Follower
+        from accelchain.cli.record import RunRecord
+        from accelchain.kfp.launcher.logs import followed
+
+        meta = made["metadata"]
+        record = RunRecord(meta["name"], meta["namespace"])
+        follower = Follower(self.here.client, record, self.lines, self.started, self.here.connection)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(kept(self.here.client, made, self.here.identity))
+            if not self.here.passing:
+                await stack.enter_async_context(followed(self.here.client, made, self.lines.say))
+            follower.saw({**made, "kind": "DataFlow"})
+            try:
+                await self._until_end(follower, record)
+            except ApiError as error:
+                raise explained(error, meta["namespace"]) from None
+        return self._finish(record)
+
+    async def _until_end(self, follower: Any, record: Any) -> None:
+        following = asyncio.create_task(follower.until_end(self.run_timeout))
+        try:
+            if self.ready_timeout is not None:
+                await self._until_running(following, record, self.ready_timeout)
+            still_there = await following
+        except TimeoutError:
+            why = f"; it waits: {record.waiting}" if record.waiting else ""
+            await self._remove(record.flow, None)
+            raise LaunchError(f"DataFlow {record.name} did not end within {self.run_timeout:g} s{why}") from None
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        if not still_there:
+            raise LaunchError(f"DataFlow {record.name} was deleted while it ran.")
+
+    async def _until_running(self, following: asyncio.Task[bool], record: Any, timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while not following.done() and record.status.get("phase") not in ("Running", "Succeeded", "Failed", "Refused"):
+            if time.monotonic() > end:
+                why = record.waiting or "nobody has taken it up"
+                await self._remove(record.flow, None)
+                raise LaunchError(f"DataFlow {record.name} was not running after {timeout:g} s: {why}")
+            await asyncio.sleep(0.1)
+
+    def _finish(self, record: Any) -> int:
+        """Write what KFP is told, and say how it ended."""
+        end = record.end or {"type": "Unknown", "reason": "", "message": "it did not end"}
+        good = end["type"] == "Succeeded"
+        self.lines.placement(record)
+        metadata = self._pages(record)
+        values: dict[str, Any] = {}
+        try:
+            if good:
+                values = parameter_values(self.payload, self.task, record.flow)
+        finally:
+            self._write(values, metadata)
+        if not good:
+            sentence = str(end.get("message") or "no more is known")
+            refused = end["type"] == "Accepted" or end["reason"] == "InvalidInput"
+            complain(f"{end['reason']}: {sentence}")
+            return WRONG_INPUT if refused else FAILED
+        self.lines.say(f"{record.name} succeeded: {record.frames} frames, {record.frames_per_second:.1f} frames/s")
+        return SUCCEEDED
+
+    def _pages(self, record: Any) -> dict[str, JsonObject]:
+        from accelchain.kfp.launcher import pages  # not needed before the end
+
+        made: dict[str, JsonObject] = {
+            place["artifact"]: {"frames": record.frames}
+            for place in self.payload.outputs.values()
+            if "artifact" in place
+        }
+        for kind, name in self.payload.pages.items():
+            artifact = self.task.outputs.get(name)
+            if artifact is None:
+                continue
+            if kind == "metrics":
+                made[name] = dict(pages.metrics(record))
+                continue
+            path = Path(artifact.path)
+            text = pages.page(record, path) if kind == "report" else pages.summary(record)
+            try:
+                put(path, text)
+            except OSError as error:  # a run that succeeded does not fail for its page
+                self.lines.say(f"{path} can't be written: {error.strerror}")
+        return made
+
+    def _write(self, values: dict[str, Any], metadata: dict[str, JsonObject]) -> None:
+        try:
+            for file, text in parameter_files(self.task, values):
+                put(Path(file), text)
+            if self.task.output_file:
+                put(Path(self.task.output_file), json.dumps(executor_output(self.task, values, metadata)))
+        except OSError as error:
+            raise LaunchError(f"{error.filename} can't be written: {error.strerror}.") from None
+
+    async def _remove(self, flow: JsonObject, uid: str | None) -> None:
+        meta = flow["metadata"]
+        try:
+            async with asyncio.timeout(_REMOVAL_SECONDS):
+                await removed(self.here.client, meta["name"], meta["namespace"], uid or meta.get("uid"))
+        except (TimeoutError, ApiError) as error:
+            self.lines.say(f"DataFlow {meta['name']} could not be deleted ({error}); the operators end it in a minute")
+
+
+def put(file: Path, text: str) -> None:
+    """Write a file, with the folders above it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(file)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a real API server's audit log says of our accounts, against the Roles that are installed.
 
-It runs last, so that it sees what all other tests made the operators do; what it says holds for the whole log.
+It runs last, so that it sees what all other tests made the operators do; what it says holds for the whole log. Those of
+Argo's folder make the ``taskset`` operator do something.
 tests/rights holds the other direction: that every right is used.
 """
 
@@ -18,14 +19,22 @@ from realkube.machine import Say
 from realkube.release import NAMESPACE, REPOSITORY
 from realkube.rights import Asked, Grant, asked, grants_of, hook_roles, missing, unused
 
-ACCOUNTS = ("chain", "dataflow", "scheduler", "node", "uninstall")
+INSTALLED = ("chain", "dataflow", "scheduler", "node")
+OPTIONAL = ("taskset",)
+HOOKS = ("uninstall",)
+ACCOUNTS = INSTALLED + OPTIONAL + HOOKS
 
 
 def of_the_chart(chart: Path, rendered: Path) -> dict[str, set[Grant]]:
-    """Return by account what the chart grants it."""
+    """Return by account what the chart grants it, those that values turn on included, which are not rendered."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     objects: list[dict[str, Any]] = [obj for obj in yaml.load_all(rendered.read_text(), Loader=loader) if obj]
-    objects += hook_roles(yaml.safe_load((chart / "rights.yaml").read_text()), NAMESPACE)
+    table = yaml.safe_load((chart / "rights.yaml").read_text())
+    optional = {
+        name: {"cluster": [*of["cluster"], *of["namespaced"]], "own": of["own"]}
+        for name, of in table["optional"].items()
+    }
+    objects += hook_roles({"hooks": table["hooks"] | optional}, NAMESPACE)
     return {name: grants_of(objects, NAMESPACE, f"accelchain-{name}") for name in ACCOUNTS}
 
 

@@ -4,23 +4,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from accelchain.argo.core.documents import workflow_specs
-from accelchain.argo.fuse.around import (
-    all_calls,
-    arrivals,
-    called,
-    callers,
-    calls,
-    exit_roots,
-    known,
-    limits,
-    mapping,
-    reached,
-)
+from accelchain.argo.fuse.around import Around, calls_of, mapping
 from accelchain.argo.fuse.build import FUSED_STEPS, build
 from accelchain.argo.fuse.catalogue import Functions
 from accelchain.argo.fuse.form import fault_of_call, fault_of_template
@@ -110,7 +99,7 @@ def _fused_steps(document: JsonObject) -> Iterator[tuple[str, str]]:
     for _, spec in workflow_specs(document):
         notes = {template["name"]: notes_of(template) for template in spec["templates"]}
         for template in spec["templates"]:
-            for call in calls(template):
+            for call in calls_of(template):
                 steps = str(notes.get(str(call.get("template")), {}).get(FUSED_STEPS, ""))
                 yield from ((template["name"], step) for step in steps.split(",") if step)
 
@@ -149,15 +138,11 @@ def _scopes(spec: JsonObject, functions: Functions, whole: Stop | None) -> Itera
     effective = [_merged(defaults, template) for template in spec["templates"]]
     by_name = {str(template.get("name")): template for template in effective}
     leaves: dict[int, Any] = {}
-    calls = {name: list(all_calls(template)) for name, template in by_name.items()}
-    edges = {name: known(called(listed), by_name) for name, listed in calls.items()}
-    callers = callers(edges)
-    exits = reached(known(exit_roots(spec, calls), by_name), edges)
-    limited = {name for name, each in by_name.items() if limits(each, calls[name])}
+    around = Around(spec, by_name)
     failures = tells_failures(spec)
     for i, template in enumerate(effective):
         name = str(template.get("name"))
-        listed = list(calls(template))
+        listed = list(calls_of(template))
         if not listed or len({call["name"] for call in listed}) != len(listed):
             continue
         steps = {call["name"]: _step(call, by_name, defaults, functions, leaves, whole) for call in listed}
@@ -173,9 +158,9 @@ def _scopes(spec: JsonObject, functions: Functions, whole: Stop | None) -> Itera
                 steps=steps,
                 groups=groups,
                 tells_failures=failures,
-                exits=name in exits,
-                limits=[each for each in reached([name], callers) if each in limited],
-                arrivals=arrivals(template, spec, [calls[each] for each in callers.get(name, ())], by_name),
+                exits=name in around.exits,
+                limits=around.limits(name),
+                arrivals=around.arrivals(name),
             ),
         )
 

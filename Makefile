@@ -19,7 +19,7 @@ demo: $(READY)      ## find people in a clip: the chain of DESIGN, resources app
 	  --graph $(OUT)/graph.svg --report $(OUT)/report.html
 
 test: $(READY)      ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 images: $(READY)    ## build the container images without a daemon or a registry into build/images (BASE=debian or an image)
 	$(BIN)/python tools/images.py --base $(BASE)

@@ -107,10 +107,12 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     }
     (folder / "s3.json").write_text(json.dumps({"identities": [user]}))
     names = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc"]
-    names += ["s3.port", "s3.port.grpc", "s3.port.iceberg"]
+    names += ["s3.port", "s3.port.grpc"]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     arguments = [f"-{name}={port}" for name, port in ports.items()]
     arguments += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={folder}/s3.json"]
+    # Their default ports are fixed ones: a second server on this machine would end at once.
+    arguments += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     arguments += ["-master.volumeSizeLimitMB=64", "-volume.max=20"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([weed, "server", *arguments], stdout=log, stderr=log, cwd=folder)
@@ -130,6 +132,9 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     finally:
         process.kill()  # its data is of no further use
         process.wait(10)
+        for port in ports.values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # wherever TMPDIR is
+                left.unlink()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ stderr the table for docs/benchmarks.md. ``--part b`` measures a part alone and 
 
 a  our part of a step: task in the WorkflowTaskSet -> DataFlow; DataFlow's end -> result in the WorkflowTaskSet
 b  a chain of four functions as one step against four steps, DEFAULT_REQUEUE_TIME 10 s and 1 s
-c  the same as one step against four ordinary pods that hand over 100 frames of 1920x1080 by way of S3
+c  four functions as one step against four ordinary pods that hand over 100 frames of 1920x1080 by way of S3
 d  pods of a chain of four functions
 e  500 steps in one workflow
 f  writes of a Workflow while one step runs
@@ -36,7 +36,16 @@ sys.path.append(str(ROOT / "tests/realkube"))  # not first: its run.py is anothe
 
 import numpy as np  # noqa: E402
 from argo_watch import Watched  # noqa: E402
-from argo_workflows import WORKER, clip, four_pods, four_steps, many_steps, one_step, one_step_on_s3  # noqa: E402
+from argo_workflows import (  # noqa: E402
+    PLAIN_FUNCTIONS,
+    WORKER,
+    clip,
+    four_pods,
+    four_steps,
+    many_steps,
+    one_step,
+    one_step_on_s3,
+)
 from realkube.argo_store import PLACE, Store  # noqa: E402
 from realkube.argo_team import ArgoTeam, copying, phase, step, summary, workflow  # noqa: E402
 from realkube.cluster import Cluster  # noqa: E402
@@ -60,7 +69,8 @@ GOALS: dict[str, float] = {
     "writes_in_ten_minutes": 10,
 }
 WRITES = frozenset({"create", "update", "patch", "delete"})
-FUNCTIONS = ROOT / "tests/realkube/functions"
+FUNCTIONS = (ROOT / "tests/realkube/functions", ROOT / "benchmarks/argo_functions")
+"""Folders of functions that the worker's image has besides."""
 FULL_HD = (1080, 1920, 3)
 FRAMES = 100
 _DURATION = re.compile(r"duration=(?P<value>[\d.]+)(?P<unit>ms|s|µs)")
@@ -144,15 +154,17 @@ async def against_steps(bench: Bench) -> dict[str, Any]:
 async def against_pods(bench: Bench) -> dict[str, Any]:
     """Part c."""
     bench.serve(agents=False)
-    bench.store.put("bench/full-hd.mp4", clip(bench.folder / "full-hd.mp4", 1920, 1080, FRAMES))
     one, four, edges, artifacts = [], [], [], []
     for turn in range(bench.extent.turns):
-        name, took = bench.run(bench.team, one_step_on_s3("bench/full-hd.mp4", f"bench/one-{turn}.mp4"))
+        name, took = bench.run(bench.team, one_step_on_s3(FRAMES, f"bench/one-{turn}.json"))
         one.append(took)
         (flow,) = bench.team.flows(name)
         edges += [edge["microseconds"] for edge in flow["status"]["edges"]]
-        name, took = bench.run(bench.team, four_pods("bench/full-hd.mp4", f"bench/four-{turn}.mp4"), 600)
+        name, took = bench.run(bench.team, four_pods(FRAMES, f"bench/four-{turn}.json"), 600)
         four.append(took)
+        made = [bench.store.get(f"bench/{way}-{turn}.json", bench.folder / way).read_bytes() for way in ("one", "four")]
+        if made[0] != made[1]:
+            raise SystemExit("one step and four pods did not make the same")
         artifacts += _artifact_seconds(bench.team, name)
         bench.team.kubectl("delete", "workflow", name, timeout=70)
     disk = _file_seconds(bench.folder / "frames")
@@ -183,8 +195,7 @@ def _artifact_seconds(team: ArgoTeam, name: str) -> list[float]:
                 is_told = "frames" in line and ("Load artifact" in line or "Save artifact" in line)
                 if is_told and (match := _DURATION.search(line)):
                     kept[function] = float(match["value"]) * {"s": 1.0, "ms": 1e-3, "µs": 1e-6}[match["unit"]]
-    order = ("decode", "first", "second", "encode")
-    return [saves[one] + loads[other] for one, other in itertools.pairwise(order)]
+    return [saves[one] + loads[other] for one, other in itertools.pairwise(PLAIN_FUNCTIONS)]
 
 
 def _file_seconds(file: Path) -> float:
@@ -300,21 +311,24 @@ async def measure(extent: Extent, parts: list[str], root: Path | None) -> dict[s
 
 
 def _release(cluster: Cluster, folder: Path) -> Release:
-    """Install the chart, with a worker image that has ``dawdle`` besides, which may reach the store."""
+    """Install the chart, with a worker image that has the benchmark's functions besides, which may reach the store."""
     found = archives()
     for archive in found.values():
         cluster.load(archive)
-    files = {str(path.relative_to(FUNCTIONS.parent)): path.read_text() for path in FUNCTIONS.rglob("*.*")}
-    image = derive(
-        found["worker"], folder / "worker.tar", WORKER, files, {"ACCELCHAIN_FUNCTIONS": f"/{FUNCTIONS.name}"}
-    )
+    files = {
+        f"functions/{path.relative_to(each)}": path.read_text()
+        for each in FUNCTIONS
+        for path in (*each.glob("*/*.py"), *each.glob("*/*.yaml"))
+    }
+    image = derive(found["worker"], folder / "worker.tar", WORKER, files, {"ACCELCHAIN_FUNCTIONS": "/functions"})
     cluster.load(image)
     image.unlink()
     release = Release(cluster, helm_python())
     if not release.is_there():
         release.install()
-    for manifest in FUNCTIONS.glob("*/functiontype.yaml"):
-        cluster.kubectl("apply", "-f", manifest)
+    for each in FUNCTIONS:
+        for manifest in each.glob("*/functiontype.yaml"):
+            cluster.kubectl("apply", "-f", manifest)
     release.upgrade(image__worker=WORKER, worker__resources__requests__cpu="20m", worker__allow=f"['{PLACE.endpoint}']")
     return release
 

@@ -16,6 +16,9 @@ Flow = dict[str, Any]
 
 FUNCTIONS = ("decode", "first", "second", "encode")
 """Two copy functions between a source and a sink."""
+PLAIN_FUNCTIONS = ("paint", "first", "second", "tally")
+"""The same with ends that cost as little (benchmarks/argo_functions)."""
+PLAIN_TYPES = {"paint": "paint", "first": "copy", "second": "copy", "tally": "tally"}
 TYPES = {"decode": "decode-video", "first": "copy", "second": "copy", "encode": "encode-video"}
 WORKER = "localhost/own-worker:1"
 STEP = ["python", "-m", "accelchain_runtime.step"]
@@ -74,30 +77,34 @@ def _s3(name: str, key: str, path: str) -> Flow:
     return {"name": name, "path": path, "s3": {"key": key}, "archive": {"none": {}}}
 
 
-def one_step_on_s3(source: str, sink: str) -> Flow:
-    """Return the whole chain as one step that reads and writes objects."""
-    ours = step("chain", flow(*FUNCTIONS))
-    ours["inputs"] = {"artifacts": [_s3("video", source, "/in")]}
-    ours["outputs"] = {"artifacts": [_s3("film", sink, "/out")]}
+def one_step_on_s3(frames: int, sink: str) -> Flow:
+    """Return a chain of four functions that cost next to nothing as one step; its result is an object."""
+    functions: list[Flow] = [{"name": name, "type": PLAIN_TYPES[name]} for name in PLAIN_FUNCTIONS]
+    functions[0]["parameters"] = {"frames": frames}
+    functions[-1]["parameters"] = {"uri": "$(outputs.sums.uri)"}
+    pairs = itertools.pairwise(PLAIN_FUNCTIONS)
+    edges = [{"from": f"{one}.frames", "to": f"{other}.frames"} for one, other in pairs]
+    ours = step("chain", {"chain": {"outputs": [{"name": "sums"}], "functions": functions, "connections": edges}})
+    ours["outputs"] = {"artifacts": [_s3("sums", sink, "/out")]}
     return workflow("fused", dag("main", task("chain")), ours)
 
 
-def four_pods(source: str, sink: str) -> Flow:
+def four_pods(frames: int, sink: str) -> Flow:
     """Return a pod a function, each the same function in the same image; frames go by Argo's artifacts.
 
     The pods stay when the workflow has ended: their logs tell what the artifacts cost.
     """
-    film, frames_in, frames_out = "/tmp/film.mp4", "/tmp/in.frames", "/tmp/out.frames"
+    sums, frames_in, frames_out = "/tmp/sums.json", "/tmp/in.frames", "/tmp/out.frames"
     given = ["--input", f"frames={frames_in}"]
     made = ["--output", f"frames={frames_out}"]
     commands = {
-        "decode": ["decode-video", "--uri", "/tmp/clip.mp4", *made],
+        "paint": ["paint", "--frames", str(frames), *made],
         "first": ["copy", *given, *made],
         "second": ["copy", *given, *made],
-        "encode": ["encode-video", "--uri", film, "--quality", str(QUALITY), *given],
+        "tally": ["tally", "--uri", sums, *given],
     }
     templates, tasks = [], []
-    for index, name in enumerate(FUNCTIONS):
+    for index, name in enumerate(PLAIN_FUNCTIONS):
         fetched = {"name": "frames", "path": frames_in}
         handed = {"name": "frames", "path": frames_out, "archive": {"none": {}}}
         templates.append(
@@ -110,11 +117,11 @@ def four_pods(source: str, sink: str) -> Flow:
                     "env": [{"name": "ACCELCHAIN_CACHE", "value": "/tmp/cache"}],
                     "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
                 },
-                "inputs": {"artifacts": [_s3("clip", source, "/tmp/clip.mp4") if index == 0 else fetched]},
-                "outputs": {"artifacts": [_s3("film", sink, film) if name == "encode" else handed]},
+                "inputs": {"artifacts": [fetched] if index else []},
+                "outputs": {"artifacts": [_s3("sums", sink, sums) if name == "tally" else handed]},
             }
         )
-        before = FUNCTIONS[index - 1]
+        before = PLAIN_FUNCTIONS[index - 1]
         origin = {"name": "frames", "from": f"{{{{tasks.{before}.outputs.artifacts.frames}}}}"}
         tasks.append(task(name, [before], arguments={"artifacts": [origin]}) if index else task(name))
     return workflow("pods", dag("main", *tasks), *templates, podGC={"strategy": ""})

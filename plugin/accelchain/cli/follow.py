@@ -48,6 +48,7 @@ class Follower:
         display: Display,
         started: float,
         connection: Connection | None = None,
+        streamed: bool = True,
     ) -> None:
         """Follow the flow that ``record`` names.
 
@@ -57,6 +58,7 @@ class Follower:
             display: who is told.
             started: ``time.monotonic()`` of the run's begin: all seconds count from here.
             connection: what workers' ports are forwarded through; None: workers are on this machine.
+            streamed: figures come from the worker; else from the DataFlow's status alone, every few seconds.
         """
         self._client = client
         self._record = record
@@ -66,7 +68,8 @@ class Follower:
         self._uid = ""
         self._waiting = ""
         self._failed_attempt = 0
-        self._figures_by_status = False
+        self._streamed = streamed
+        self._figures_by_status = not streamed
         self._ended = asyncio.Event()
         self._deleted = False
 
@@ -88,7 +91,9 @@ class Follower:
         """
         kinds = (DATA_FLOW, WB_FUNCTION, WB_CONNECTION, POD)
         tasks = [asyncio.create_task(self._watch(kind)) for kind in kinds]
-        tasks += [asyncio.create_task(work) for work in (self._figures(), self._miss_operators())]
+        tasks.append(asyncio.create_task(self._miss_operators()))
+        if self._streamed:
+            tasks.append(asyncio.create_task(self._figures()))
         ended = asyncio.create_task(self._ended.wait())
         try:
             async with asyncio.timeout(timeout):
@@ -220,7 +225,16 @@ class Follower:
         progress = status.get("progress")
         if not progress or status.get("phase") != "Running":
             return
-        document = {"phase": "Running", "functions": [], "edges": status.get("edges", []), **progress}
-        if document != self._record.document:
-            self._record.add_sample(document, self._seconds())
-            self._display.figures(self._record)
+        if progress.items() <= self._record.document.items():
+            return
+        states = self._record.appearances["DataFlow", self._record.name].states
+        began = next(seconds for seconds, state in states if state == "Running")
+        document = {
+            "phase": "Running",
+            "functions": [],
+            "edges": status.get("edges", []),
+            "seconds": self._seconds() - began,
+            **progress,
+        }
+        self._record.add_sample(document, self._seconds())
+        self._display.figures(self._record)

@@ -138,6 +138,12 @@ class RunRecord:
         return None
 
 
+def work_seconds(progress: Mapping[str, Any]) -> float:
+    """Return for how many seconds a flow worked, by its ``status.progress``."""
+    rate = float(progress.get("framesPerSecond") or 0.0)
+    return round(progress.get("frames", 0) / rate, 3) if rate else 0.0
+
+
 def state_of(obj: JsonObject) -> str:
     """Return one word for an object's state; empty where it has none."""
     status = obj.get("status") or {}

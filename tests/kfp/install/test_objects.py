@@ -59,7 +59,7 @@ def test_a_pipelines_that_stands_alone_needs_no_options() -> None:
     assert [obj["kind"] for obj in made] == ["Role", "RoleBinding"]
     granted = may(made[0])
     assert granted >= {("accelchain.io", "dataflows", v) for v in ("create", "get", "list", "watch", "patch", "delete")}
-    assert granted >= {("", "pods", "get"), ("", "pods/log", "get"), ("argoproj.io", "workflows", "get")}
+    assert granted >= {("", "pods", "get"), ("", "pods/log", "get"), ("accelchain.io", "wbfunctions", "list")}
     assert [rule["resourceNames"] for rule in made[0]["rules"] if "configmaps" in rule["resources"]] == [
         ["kfp-launcher"]
     ]

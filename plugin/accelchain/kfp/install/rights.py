@@ -26,12 +26,14 @@ class Rule:
 LAUNCHER_RULES: Final = (
     # patch: the heartbeat
     Rule("accelchain.io", "dataflows", ("get", "list", "watch", "create", "patch", "delete")),
+    # where functions run and what they did, for the log and the metrics
+    Rule("accelchain.io", "wbfunctions", ("list", "watch")),
+    Rule("accelchain.io", "wbconnections", ("list", "watch")),
     # its own Pod, whose controller becomes the flow's owner, and those of the flow's workers with their logs
     Rule("", "pods", ("get", "list", "watch")),
     Rule("", "pods/log", ("get",)),
     # where artifacts are, and by which Secret workers read and write them
     Rule("", "configmaps", ("get",), names=("kfp-launcher",)),
-    Rule("argoproj.io", "workflows", ("get",)),
 )
 """Of the ServiceAccount that a pipeline's Pods run as: what the launcher calls."""
 

@@ -50,7 +50,7 @@ async def _work(given: argparse.Namespace, started: float) -> int:
         payload = payload_of(given)
     task = task_of(given.executor_input, payload)
     lines = Lines()
-    async with place(task.output_file, given.kubeconfig, given.context, given.namespace) as here:
+    async with place(task.output_file, given.kubeconfig, given.context, given.namespace, lines.say) as here:
         if given.command == "delete":
             return await here.while_whole(delete(here, given.name, task, payload, lines, given.run_timeout or 120.0))
         if given.command == "deploy":

@@ -9,6 +9,7 @@ artifact's path when we end, takes a file that is not there for one that was not
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -34,7 +35,7 @@ _READABLE = ("s3://", "http://", "https://", "rtsp://", "rtsps://", "file://")
 
 
 def addresses(
-    payload: Payload, task: Task, store: JsonObject | None, local: bool
+    payload: Payload, task: Task, store: JsonObject | None, folder: Path | None
 ) -> tuple[dict[str, JsonObject], dict[str, JsonObject]]:
     """Return ``spec.inputs`` and ``spec.outputs`` for what the payload leaves open.
 
@@ -42,7 +43,7 @@ def addresses(
         payload: of the launcher.
         task: its artifacts and parameters.
         store: data of the ConfigMap ``kfp-launcher``; None: there is none.
-        local: the workers see this process' files.
+        folder: where relative paths count from, if workers see this process' files; None: they don't.
 
     Raises:
         LaunchError: an address can't be read or written there.
@@ -50,37 +51,37 @@ def addresses(
     inputs = {
         own: address
         for own, place in payload.inputs.items()
-        if (address := _input(own, place, task, store, local)) is not None
+        if (address := _input(own, place, task, store, folder)) is not None
     }
-    outputs = {own: _output(own, place, task, store, local) for own, place in payload.outputs.items()}
+    outputs = {own: _output(own, place, task, store, folder) for own, place in payload.outputs.items()}
     return inputs, outputs
 
 
-def _input(own: str, place: JsonObject, task: Task, store: JsonObject | None, local: bool) -> JsonObject | None:
+def _input(own: str, place: JsonObject, task: Task, store: JsonObject | None, folder: Path | None) -> JsonObject | None:
     if "parameter" in place:
         value = task.values.get(place["parameter"])
-        return None if value is None else _plain(f"input {place['parameter']}", str(value), local)
-    return _artifact(f"input {own}", task.inputs[place["artifact"]], store, local)
+        return None if value is None else _plain(f"input {place['parameter']}", str(value), folder)
+    return _artifact(f"input {own}", task.inputs[place["artifact"]], store, folder)
 
 
-def _output(own: str, place: JsonObject, task: Task, store: JsonObject | None, local: bool) -> JsonObject:
+def _output(own: str, place: JsonObject, task: Task, store: JsonObject | None, folder: Path | None) -> JsonObject:
     if "parameter" in place:
-        return _plain(f"output {place['parameter']}", str(task.values.get(place["parameter"]) or ""), local)
-    return _artifact(f"output {own}", task.outputs[place["artifact"]], store, local)
+        return _plain(f"output {place['parameter']}", str(task.values.get(place["parameter"]) or ""), folder)
+    return _artifact(f"output {own}", task.outputs[place["artifact"]], store, folder)
 
 
-def _plain(what: str, text: str, local: bool) -> JsonObject:
-    if local and text.startswith("/"):
-        return {"uri": f"file://{text}"}
+def _plain(what: str, text: str, folder: Path | None) -> JsonObject:
+    if folder is not None and text and "://" not in text:
+        return {"uri": f"file://{folder / text}"}
     if not text.startswith(_READABLE):
         raise LaunchError(f"{what} is {text!r}: give an address, such as s3://bucket/key or https://….", WRONG_INPUT)
     return {"uri": text}
 
 
-def _artifact(what: str, artifact: Artifact, store: JsonObject | None, local: bool) -> JsonObject:
+def _artifact(what: str, artifact: Artifact, store: JsonObject | None, folder: Path | None) -> JsonObject:
     scheme, separator, rest = artifact.uri.partition("://")
-    if local:
-        return {"uri": f"file://{artifact.path}" if artifact.path.startswith("/") else artifact.uri}
+    if folder is not None:
+        return {"uri": artifact.path if "://" in artifact.path else f"file://{folder / artifact.path}"}
     if scheme in ("s3", "minio"):
         bucket, _, key = rest.partition("?")[0].partition("/")
         return {"uri": f"s3://{bucket}/{key}", **_s3(scheme, bucket, key, store)}

@@ -4,25 +4,23 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from accelchain.cli.api_errors import NOT_INSTALLED, right_of
-from accelchain.kfp.launcher.errors import WRONG_INPUT, LaunchError
+from accelchain.kfp.launcher.answers import PAUSE, explained, patient
+from accelchain.kfp.launcher.errors import LaunchError
 from accelchain.kfp.launcher.identity import HEARTBEAT, LAUNCHER, TASK, Identity
 from accelchain_operators.kube.client import ApiError, KubeClient
 from accelchain_operators.kube.kinds import DATA_FLOW
 
 JsonObject = dict[str, Any]
 
-PATIENCE = 120.0
-"""Seconds for which an API that does not answer is waited for."""
 BEATS_EVERY = 15.0
 """Seconds between two renewals: the operators end a flow that was left alone for 60."""
-_PAUSE = 1.0
+_CREATION_SECONDS = 0.5
+"""For a request that is under way when we are to end: an API that answers at all has answered by then."""
 _OVER = ("Succeeded", "Failed", "Refused")
 
 
@@ -72,22 +70,18 @@ async def claim(
     Raises:
         LaunchError: the API refuses it, is away for long, or the name is somebody else's.
     """
-    meta = flow["metadata"]
-    began, told = time.monotonic(), False
+    namespace = flow["metadata"]["namespace"]
     while True:
         try:
-            return await client.create(DATA_FLOW, flow)
+            return await patient(lambda: client.create(DATA_FLOW, flow), say)
         except ApiError as error:
-            if error.reason == "AlreadyExists":
-                if (found := await _taken_over(client, flow, say, keep_ended)) is not None:
-                    return found
-                continue
-            if not error.transient or time.monotonic() - began > PATIENCE:
-                raise explained(error, meta["namespace"]) from None
-            if not told:
-                told = True
-                say(f"waiting: {error.message}")
-        await asyncio.sleep(_PAUSE)
+            if error.reason != "AlreadyExists":
+                raise explained(error, namespace) from None
+        try:
+            if (found := await patient(lambda: _taken_over(client, flow, say, keep_ended), say)) is not None:
+                return found
+        except ApiError as error:
+            raise explained(error, namespace) from None
 
 
 async def _taken_over(
@@ -98,7 +92,7 @@ async def _taken_over(
     name, namespace = meta["name"], meta["namespace"]
     try:
         found = await client.get(DATA_FLOW, name, namespace)
-        if (found["metadata"].get("annotations") or {}).get(TASK) != meta["annotations"][TASK]:
+        if not _is_ours(found, flow):
             raise LaunchError(
                 f"the name is taken: DataFlow {name} in namespace {namespace} is not this task's: delete it."
             )
@@ -117,10 +111,11 @@ async def _taken_over(
     except ApiError as error:
         if error.code in (404, 409):
             return None
-        if error.transient:
-            await asyncio.sleep(_PAUSE)
-            return None
-        raise explained(error, namespace) from None
+        raise
+
+
+def _is_ours(found: JsonObject, flow: JsonObject) -> bool:
+    return bool((found["metadata"].get("annotations") or {}).get(TASK) == flow["metadata"]["annotations"][TASK])
 
 
 @asynccontextmanager
@@ -144,7 +139,7 @@ async def _beat(client: KubeClient, flow: JsonObject, identity: Identity) -> Non
             await client.patch(DATA_FLOW, meta["name"], meta["namespace"], change)
             pause = BEATS_EVERY
         except ApiError:  # the watch tells if the flow is gone, and the API's silence is waited for there
-            pause = _PAUSE
+            pause = PAUSE
 
 
 async def removed(client: KubeClient, name: str, namespace: str, uid: str | None) -> None:
@@ -160,19 +155,27 @@ async def removed(client: KubeClient, name: str, namespace: str, uid: str | None
             raise
 
 
-def explained(error: ApiError, namespace: str) -> LaunchError:
-    """Return an answer of the API as a sentence that says what to do."""
-    if error.code == 403:
-        return LaunchError(
-            f"the pipeline's ServiceAccount may not {right_of(error)}: let an administrator apply the rights "
-            f"(accelchain kfp install -n {namespace} | kubectl apply -f -)."
-        )
-    if error.code == 404:
-        if "namespaces" in error.message:
-            return LaunchError(f"{error.message.rstrip('.')}: name one that is there.", WRONG_INPUT)
-        return LaunchError(NOT_INSTALLED)
-    if error.code in (400, 422):
-        return LaunchError(f"the cluster refuses the DataFlow: {error.message.rstrip('.')}.", WRONG_INPUT)
-    if error.transient:
-        return LaunchError(f"the cluster's API did not answer for {PATIENCE:.0f} s: {error.message.rstrip('.')}.")
-    return LaunchError(f"the cluster answered {error.code}: {error.message.rstrip('.')}.")
+async def undone(client: KubeClient, flow: JsonObject, creation: asyncio.Task[JsonObject]) -> None:
+    """Have a flow deleted, in whatever state its creation is; what others made of its name stays.
+
+    Args:
+        client: the API.
+        flow: as it was to be made.
+        creation: ``claim``, shielded from our own end: a request that is under way must not outlive us.
+
+    Raises:
+        ApiError: the API refuses it, or does not answer.
+    """
+    await asyncio.wait([creation], timeout=_CREATION_SECONDS)
+    meta = flow["metadata"]
+    if creation.done() and not creation.cancelled() and not creation.exception():
+        await removed(client, meta["name"], meta["namespace"], creation.result()["metadata"]["uid"])
+        return
+    try:
+        found = await client.get(DATA_FLOW, meta["name"], meta["namespace"])
+    except ApiError as error:
+        if error.code != 404:
+            raise
+        return
+    if _is_ours(found, flow):
+        await removed(client, meta["name"], meta["namespace"], found["metadata"]["uid"])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 from accelchain.kfp.core.flow import ValueProblem, spec_of
 from accelchain.kfp.core.payload import Payload
 from accelchain.kfp.launcher.addresses import addresses
-from accelchain.kfp.launcher.claim import claim, explained, flow_of, removed
+from accelchain.kfp.launcher.answers import explained
+from accelchain.kfp.launcher.claim import claim, flow_of, undone
 from accelchain.kfp.launcher.errors import FAILED, SUCCEEDED, WRONG_INPUT, LaunchError
 from accelchain.kfp.launcher.identity import Identity
 from accelchain.kfp.launcher.lines import Lines
@@ -41,8 +43,8 @@ async def deploy(
             WRONG_INPUT,
         )
     try:
-        store = None if here.local else await store_config(here)
-        inputs, outputs = addresses(payload, task, store, here.local)
+        store = None if here.local else await store_config(here, lines.say)
+        inputs, outputs = addresses(payload, task, store, Path.cwd() if here.local else None)
         spec = {"mode": "Stream", **spec_of(payload, task.values, inputs, outputs)}
     except ValueProblem as error:
         raise LaunchError(str(error), WRONG_INPUT) from None
@@ -53,11 +55,13 @@ async def deploy(
     name = payload.name
     identity = Identity(f"deploy/{here.namespace}/{name}", here.identity.pod)
     flow = flow_of(name, here.namespace, spec, identity, held=False)
-    made = await claim(here.client, flow, lines.say, keep_ended=False)
+    creation = asyncio.create_task(claim(here.client, flow, lines.say, keep_ended=False))
     try:
-        running = await _until_running(here, made, ready_timeout or _READY_SECONDS, lines)
+        running = await _until_running(here, await asyncio.shield(creation), ready_timeout or _READY_SECONDS, lines)
     except BaseException:
-        await removed(here.client, name, here.namespace, made["metadata"]["uid"])
+        if not creation.done() or creation.cancelled() or not creation.exception():  # else nothing was made
+            with contextlib.suppress(ApiError):  # what ended us is told
+                await undone(here.client, flow, creation)
         raise
     values = parameter_values(payload, task, running)
     _write(task, values)

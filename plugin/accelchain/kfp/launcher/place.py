@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from accelchain.cli.state import kubeconfig_path, state_folder, up_runs
 from accelchain.kfp.launcher.addresses import STORE_CONFIG
+from accelchain.kfp.launcher.answers import explained, patient
 from accelchain.kfp.launcher.errors import LaunchError
 from accelchain.kfp.launcher.identity import Identity, of_files, of_pod
 from accelchain_operators.kube.client import ApiError, KubeClient
@@ -31,8 +32,6 @@ class Place:
     """An API, and who we are there."""
 
     client: KubeClient
-    connection: Connection | None
-    """What workers' ports are forwarded through; None: workers are on this machine."""
     namespace: str
     identity: Identity
     local: bool
@@ -51,7 +50,7 @@ class Place:
 
 @asynccontextmanager
 async def place(
-    output_file: str, kubeconfig: str | None, context: str | None, namespace: str | None
+    output_file: str, kubeconfig: str | None, context: str | None, namespace: str | None, say: Callable[[str], None]
 ) -> AsyncIterator[Place]:
     """Yield where the flow is to run.
 
@@ -60,6 +59,7 @@ async def place(
         kubeconfig: of a cluster that is named; None: none is.
         context: of the kubeconfig.
         namespace: for the flow; the pod's own, or the context's, where None.
+        say: told what is waited for.
 
     Raises:
         LaunchError: there is a cluster and it can't be used.
@@ -67,30 +67,30 @@ async def place(
     if kubeconfig or context:
         paths = [Path(kubeconfig)] if kubeconfig else [Path.home() / ".kube" / "config"]
         async with _connected(lambda: Connection.from_kubeconfig(paths, context)) as (client, connection):
-            yield Place(client, connection, namespace or connection.namespace, of_files(output_file), False, False)
+            yield Place(client, namespace or connection.namespace, of_files(output_file), False, False)
     elif os.environ.get(_SERVICE):
         async with _connected(Connection.in_cluster) as (client, connection):
             own = namespace or connection.namespace
-            yield Place(client, connection, own, await _identity(client, own, output_file), False, False)
+            yield Place(client, own, await _identity(client, own, output_file, say), False, False)
     elif up_runs(state_folder()) and kubeconfig_path(state_folder()).is_file():
         path = kubeconfig_path(state_folder())
-        async with _connected(lambda: Connection.from_kubeconfig(path)) as (client, connection):
-            yield Place(client, None, namespace or "default", of_files(output_file), True, False)
+        async with _connected(lambda: Connection.from_kubeconfig(path)) as (client, _):
+            yield Place(client, namespace or "default", of_files(output_file), True, False)
     else:
         from accelchain.cli.local import LocalCluster  # the embedded API, kopf: a real cluster needs none of it
 
         async with LocalCluster(namespace=namespace or "default") as cluster:
-            yield Place(cluster.client, None, namespace or "default", of_files(output_file), True, True, cluster)
+            yield Place(cluster.client, namespace or "default", of_files(output_file), True, True, cluster)
 
 
-async def store_config(here: Place) -> JsonObject | None:
+async def store_config(here: Place, say: Callable[[str], None]) -> JsonObject | None:
     """Return the data of the ConfigMap that names the object store; None where there is none, or it may not be read.
 
     Raises:
         ApiError: the API does not answer.
     """
     try:
-        found = await here.client.get(CONFIG_MAP, STORE_CONFIG, here.namespace)
+        found = await patient(lambda: here.client.get(CONFIG_MAP, STORE_CONFIG, here.namespace), say)
     except ApiError as error:
         if error.code not in (403, 404):
             raise
@@ -112,12 +112,12 @@ async def _connected(open_: Any) -> AsyncIterator[tuple[HttpClient, Connection]]
         await client.close()
 
 
-async def _identity(client: KubeClient, namespace: str, output_file: str) -> Identity:
+async def _identity(client: KubeClient, namespace: str, output_file: str, say: Callable[[str], None]) -> Identity:
     """Return who we are by our own pod."""
     name = os.environ.get(_POD) or os.environ.get("HOSTNAME", "")
     try:
-        return of_pod(await client.get(POD, name, namespace))
+        return of_pod(await patient(lambda: client.get(POD, name, namespace), say))
     except ApiError as error:
         if error.code == 404:
             return of_files(output_file)
-        raise
+        raise explained(error, namespace) from None

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Any
 from accelchain.kfp.core.flow import ValueProblem, spec_of
 from accelchain.kfp.core.payload import Payload
 from accelchain.kfp.launcher.addresses import addresses
-from accelchain.kfp.launcher.claim import claim, explained, flow_of, kept, removed
+from accelchain.kfp.launcher.answers import explained
+from accelchain.kfp.launcher.claim import claim, flow_of, kept, removed, undone
 from accelchain.kfp.launcher.errors import FAILED, SUCCEEDED, WRONG_INPUT, LaunchError
 from accelchain.kfp.launcher.lines import Lines, complain
 from accelchain.kfp.launcher.place import Place, store_config
@@ -51,23 +53,23 @@ class Run:
             asyncio.CancelledError: we are to end; the flow is deleted.
         """
         flow = await self._flow()
-        made: JsonObject | None = None
         creation = asyncio.create_task(claim(self.here.client, flow, self.lines.say, keep_ended=True))
+        work = asyncio.create_task(self._followed(creation))
         try:
-            made = await asyncio.shield(creation)
-            return await self._followed(made)
+            return await asyncio.shield(work)
         except asyncio.CancelledError:
             # First of all: KFP's own launcher is dead by now, and the container ends within a second.
-            uid = made["metadata"]["uid"] if made else None
             if not self.here.passing:
-                await self._remove(flow, uid)
-            creation.cancel()
+                await self._deleted(undone(self.here.client, flow, creation), flow["metadata"]["name"])
+            for task in (work, creation):
+                task.cancel()
+            await asyncio.gather(work, creation, return_exceptions=True)
             raise
 
     async def _flow(self) -> JsonObject:
         try:
-            store = None if self.here.local else await store_config(self.here)
-            inputs, outputs = addresses(self.payload, self.task, store, self.here.local)
+            store = None if self.here.local else await store_config(self.here, self.lines.say)
+            inputs, outputs = addresses(self.payload, self.task, store, Path.cwd() if self.here.local else None)
             spec = spec_of(self.payload, self.task.values, inputs, outputs)
         except ValueProblem as error:
             raise LaunchError(str(error), WRONG_INPUT) from None
@@ -79,15 +81,18 @@ class Run:
         name = self.here.identity.flow_name(self.payload.name)
         return flow_of(name, self.here.namespace, spec, self.here.identity, held=True)
 
-    async def _followed(self, made: JsonObject) -> int:
+    async def _followed(self, creation: asyncio.Task[JsonObject]) -> int:
+        made = await asyncio.shield(creation)
         # Here: the flow is made before any of it is needed.
         from accelchain.cli.follow import Follower
         from accelchain.cli.record import RunRecord
+        from accelchain.kfp.launcher.figures import last_document
         from accelchain.kfp.launcher.logs import followed
 
         meta = made["metadata"]
         record = RunRecord(meta["name"], meta["namespace"])
-        follower = Follower(self.here.client, record, self.lines, self.started, self.here.connection)
+        # In a cluster the worker's own figures need the flow's Secret, which pipelines have no business to read.
+        follower = Follower(self.here.client, record, self.lines, self.started, streamed=self.here.local)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(kept(self.here.client, made, self.here.identity))
             if not self.here.passing:
@@ -95,6 +100,8 @@ class Run:
             follower.saw({**made, "kind": "DataFlow"})
             try:
                 await self._until_end(follower, record)
+                if document := await last_document(self.here.client, record):
+                    record.add_sample(document, time.monotonic() - self.started)
             except ApiError as error:
                 raise explained(error, meta["namespace"]) from None
         return self._finish(record)
@@ -107,7 +114,7 @@ class Run:
             still_there = await following
         except TimeoutError:
             why = f"; it waits: {record.waiting}" if record.waiting else ""
-            await self._remove(record.flow, None)
+            await self._remove(record.flow)
             raise LaunchError(f"DataFlow {record.name} did not end within {self.run_timeout:g} s{why}") from None
         finally:
             following.cancel()
@@ -120,7 +127,7 @@ class Run:
         while not following.done() and record.status.get("phase") not in ("Running", "Succeeded", "Failed", "Refused"):
             if time.monotonic() > end:
                 why = record.waiting or "nobody has taken it up"
-                await self._remove(record.flow, None)
+                await self._remove(record.flow)
                 raise LaunchError(f"DataFlow {record.name} was not running after {timeout:g} s: {why}")
             await asyncio.sleep(0.1)
 
@@ -176,13 +183,16 @@ class Run:
         except OSError as error:
             raise LaunchError(f"{error.filename} can't be written: {error.strerror}.") from None
 
-    async def _remove(self, flow: JsonObject, uid: str | None) -> None:
+    async def _remove(self, flow: JsonObject) -> None:
         meta = flow["metadata"]
+        await self._deleted(removed(self.here.client, meta["name"], meta["namespace"], meta["uid"]), meta["name"])
+
+    async def _deleted(self, deletion: Coroutine[Any, Any, None], name: str) -> None:
         try:
             async with asyncio.timeout(_REMOVAL_SECONDS):
-                await removed(self.here.client, meta["name"], meta["namespace"], uid or meta.get("uid"))
+                await deletion
         except (TimeoutError, ApiError) as error:
-            self.lines.say(f"DataFlow {meta['name']} could not be deleted ({error}); the operators end it in a minute")
+            self.lines.say(f"DataFlow {name} could not be deleted ({error}); the operators end it in a minute")
 
 
 def put(file: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accelchain.cli.record import work_seconds
 from accelchain.kfp.core.payload import Payload
 from accelchain.kfp.launcher.errors import WRONG_INPUT, LaunchError
 from accelchain.kfp.step.artifacts import Artifact, read
@@ -82,7 +83,7 @@ def told(flow: JsonObject) -> dict[str, Any]:
         "endpoint": f"http://{address}{live}" if address else "",
         _FRAMES: progress.get("frames", 0),
         "framesPerSecond": progress.get("framesPerSecond", 0.0),
-        "seconds": progress.get("seconds", 0.0),
+        "seconds": work_seconds(progress),
         **{entry["name"]: entry["value"] for entry in (status.get("outputs") or {}).get("parameters") or ()},
     }
 

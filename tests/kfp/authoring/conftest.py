@@ -37,7 +37,7 @@ def ir(tmp_path: Path) -> Callable[[Any], IR]:
         documents = [*yaml.safe_load_all(file.read_text()), {}]
         platforms = documents[1].get("platforms", {}).get("dataflow", {})
         marks = platforms.get("deploymentSpec", {}).get("executors", {})
-        return documents[0], {label.removeprefix("exec-"): mark for label, mark in marks.items()}
+        return documents[0], {label.removeprefix("exec-"): next(iter(found.values())) for label, found in marks.items()}
 
     return compiled
 

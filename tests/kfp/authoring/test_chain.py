@@ -11,8 +11,10 @@ from kfp import dsl
 from kfp.dsl import pipeline_context
 from kfp.dsl.types.type_utils import InconsistentTypeException
 
-from accelchain.kfp import AuthoringError, chain, offload
+from accelchain.kfp import AuthoringError, chain, compile, offload
+from accelchain.kfp.core import decode
 from accelchain.kfp.functions import (
+    decode_video,
     decode_video_uri,
     detect_person,
     draw_boxes,
@@ -305,3 +307,54 @@ def test_what_goes_wrong_in_a_block_is_not_hidden() -> None:
             with chain("people"):
                 decode_video_uri(uri=uri)
                 raise ZeroDivisionError
+
+
+def test_chains_of_the_same_components_keep_their_own_marks(tmp_path: Path) -> None:
+    """KFP lays what platforms say of one nested pipeline upon what they say of another one."""
+
+    @dsl.container_component
+    def scale(source: dsl.Input[dsl.Artifact], wide: int, small: dsl.Output[dsl.Artifact]):  # type: ignore[no-untyped-def]
+        return dsl.ContainerSpec(image="scale:3", command=["scale"], args=[source.path, wide, small.path])
+
+    def nested(width: int, **options: Any) -> Any:
+        @chain(f"to-{width}", **options)
+        def made(video: dsl.Input[dsl.Artifact]) -> dsl.Artifact:
+            frames = decode_video(video=video).outputs["frames"]
+            small = scale(source=frames, wide=width)
+            offload(
+                small,
+                "filter-resize",
+                inputs={"frames": "source"},
+                outputs={"frames": "small"},
+                parameters={"width": "wide", "height": width // 2},
+            )
+            return encode_video(frames=small.outputs["small"]).outputs["video"]  # type: ignore[no-any-return]
+
+        return made
+
+    one, two = nested(64, deterministic=True), nested(32)
+
+    @dsl.pipeline
+    def both(uri: str) -> None:
+        video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
+        one(video=video.output)
+        two(video=video.output)
+        scale(source=video.output, wide=3)  # which nobody marked, under a label of marked ones
+
+    @dsl.pipeline
+    def outer(uri: str) -> None:
+        both(uri=uri)
+
+    for pipeline in (both, outer):
+        compile(pipeline, str(tmp_path / "fused.yaml"))
+        executors = next(yaml.safe_load_all((tmp_path / "fused.yaml").read_text()))["deploymentSpec"]["executors"]
+        arguments = [each["container"]["args"] for each in executors.values() if "container" in each]
+        payloads = [decode(words[words.index("--payload") + 1]) for words in arguments if "--payload" in words]
+        heights = {
+            payload.name: function["parameters"]["height"]
+            for payload in payloads
+            for function in payload.spec["chain"]["functions"]
+            if function["type"] == "filter-resize"
+        }
+        assert heights == {"to-64": 32, "to-32": 16}
+        assert [words for words in arguments if words[0] != "run"], "what nobody marked stays"

@@ -86,7 +86,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], str]:
     return text
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
     """SeaweedFS, with the bucket ``mlpipeline``."""
     pytest.importorskip("botocore", reason="S3 needs botocore")

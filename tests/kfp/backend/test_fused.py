@@ -3,15 +3,14 @@
 
 # no annotations from __future__: KFP reads the types of components and pipelines
 import json
-import random
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from kfp import compiler, dsl
 from kfp_backend.backend import Backend, Run
-from kfp_backend.cluster import FLOWS, PODS, Cluster
+from kfp_backend.cluster import FLOWS, PODS, WORKFLOWS, Cluster
 from kfp_backend.phases import FAILED, SUCCEEDED
 from kfp_backend.store import S3Store
 
@@ -21,6 +20,7 @@ from accelchain.kfp.functions import (
     decode_video,
     decode_video_uri,
     detect_person,
+    encode_video,
     filter_resize,
     write_detections,
 )
@@ -116,16 +116,41 @@ def values(run: Run, *tasks: str) -> dict[str, list[Any]]:
     return found
 
 
-def test_a_nested_chain_on_this_machine(backend: Backend, tmp_path: Path, kernel_cache: Path) -> None:
-    plain, fused = both(nested, tmp_path)
-    backend.environment = {"ACCELCHAIN_CACHE": str(kernel_cache), "XDG_STATE_HOME": str(tmp_path / "state")}
+class Unfused(NamedTuple):
+    """What the nested pipeline gave as separate steps."""
+
+    told: dict[str, list[Any]]
+    lines: bytes
+    pods: int
+
+
+@pytest.fixture(scope="module")
+def unfused(tmp_path_factory: pytest.TempPathFactory, kernel_cache: Path) -> Unfused:
+    """Run the nested pipeline's steps, on this machine."""
+    folder = tmp_path_factory.mktemp("unfused")
+    (folder / "artifacts").mkdir()
+    environment = {"ACCELCHAIN_CACHE": str(kernel_cache)}
+    backend = Backend(
+        folder / "pods", str(folder / "artifacts"), environment=environment, shared=(folder, kernel_cache)
+    )
+    run = backend.run(both(nested, folder)[0], address=str(CLIP), frames=FRAMES)
+    return Unfused(values(run, "tell"), run.read(run.artifacts("write-detections")["lines"]), run.count)
+
+
+def check_same(run: Run, unfused: Unfused) -> None:
+    """See that a fused run of the nested pipeline gave what its steps gave."""
+    assert values(run, "tell") == unfused.told
+    assert run.read(run.artifacts("people")["lines"]) == unfused.lines
+    assert unfused.pods - run.count == 2 * 4 - 1  # four tasks and their graph's driver, now one task
+
+
+def test_a_nested_chain_on_this_machine(backend: Backend, unfused: Unfused, tmp_path: Path, kernel_cache: Path) -> None:
+    _, fused = both(nested, tmp_path)
+    state = tmp_path / "state"
+    backend.environment = {"ACCELCHAIN_CACHE": str(kernel_cache), "XDG_STATE_HOME": str(state)}
     backend.shared = (*backend.shared, kernel_cache)
-    before = backend.run(plain, address=str(CLIP), frames=FRAMES)
-    after = backend.run(fused, address=str(CLIP), frames=FRAMES)
-    assert values(after, "tell") == values(before, "tell")
-    lines = before.artifacts("write-detections")["lines"]
-    assert after.read(after.artifacts("people")["lines"]) == before.read(lines)
-    assert after.count < before.count
+    check_same(backend.run(fused, address=str(CLIP), frames=FRAMES), unfused)
+    assert not [path for path in state.rglob("*") if path.is_file()]
 
 
 @pytest.fixture
@@ -140,12 +165,14 @@ def on_s3(in_cluster: Backend, s3: S3Store, kernel_cache: Path) -> Backend:
 
 
 @pytest.mark.parametrize("scheme", ["s3", "minio"])
-def test_a_nested_chain_in_a_cluster(scheme: str, on_s3: Backend, cluster: Cluster, tmp_path: Path) -> None:
-    plain, fused = both(nested, tmp_path)
+def test_a_nested_chain_in_a_cluster(
+    scheme: str, on_s3: Backend, unfused: Unfused, cluster: Cluster, tmp_path: Path
+) -> None:
+    _, fused = both(nested, tmp_path)
     on_s3.root = f"{scheme}://mlpipeline/v2"
-    before = on_s3.run(plain, address=str(CLIP), frames=FRAMES)
     after = on_s3.run(fused, address=str(CLIP), frames=FRAMES)
-    assert values(after, "tell") == values(before, "tell")
+    check_same(after, unfused)
+    assert after.artifacts("people")["lines"].uri.startswith(f"{scheme}://mlpipeline/v2/nested/{after.run_id}/people/")
     (flow,) = flows(cluster, after)
     owner = flow["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["uid"]) == ("Workflow", after.workflow["metadata"]["uid"])
@@ -154,11 +181,8 @@ def test_a_nested_chain_in_a_cluster(scheme: str, on_s3: Backend, cluster: Clust
 
 def test_a_group_with_a_tap_in_a_loop(on_s3: Backend, cluster: Cluster, tmp_path: Path) -> None:
     plain, fused = both(tapped, tmp_path)
-    s3_uri = "s3://mlpipeline/input/people.mp4"
-    assert on_s3.store is not None
-    on_s3.store.upload(CLIP, s3_uri)
-    before = on_s3.run(plain, video=str(CLIP), frames=FRAMES)
-    after = on_s3.run(fused, video=s3_uri, frames=FRAMES)
+    before = on_s3.run(plain, video=f"file://{CLIP}", frames=FRAMES)
+    after = on_s3.run(fused, video=f"file://{CLIP}", frames=FRAMES)
     assert values(after, "size", "tell", "total") == values(before, "size", "tell", "total")
     assert len({flow["metadata"]["name"] for flow in flows(cluster, after)}) == 2
 
@@ -182,21 +206,36 @@ def workers(cluster: Cluster, names: list[str]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_terminate_leaves_no_dataflow(seed: int, on_s3: Backend, cluster: Cluster, tmp_path: Path) -> None:
+MOMENTS: dict[str, Callable[[Cluster, Run], object]] = {
+    "launcher starts": lambda _, run: any(pod.process for pod in run.pods[1:]),
+    "flow is made": flows,
+    "flow runs": lambda cluster, run: [f for f in flows(cluster, run) if f.get("status", {}).get("phase") == "Running"],
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_terminate_leaves_nothing(moment: str, on_s3: Backend, cluster: Cluster, tmp_path: Path) -> None:
     _, fused = both(nested, tmp_path)
+    here = cluster.files()
     run = on_s3.start(fused, address=str(CLIP), frames=10_000)
-    cluster.until(lambda: len(run.pods) > 1, what="the launcher's pod")
-    time.sleep(random.Random(seed).uniform(0, 3.0))  # whenever: before the DataFlow, while it is placed, while it runs
-    names = [flow["metadata"]["name"] for flow in flows(cluster, run)]
+    cluster.until(lambda: MOMENTS[moment](cluster, run), what=moment)
     run.terminate()
     assert run.wait() == FAILED
-    cluster.until(
-        lambda: all(flow.get("status", {}).get("phase") in ("Failed", "Succeeded") for flow in flows(cluster, run)),
-        what="the end of the run's DataFlows",
-    )
-    names += [flow["metadata"]["name"] for flow in flows(cluster, run)]
+    assert all(pod.process is None or pod.process.poll() is not None for pod in run.pods)
+    cluster.until(lambda: all(phase(flow) in ("Failed", "Succeeded") for flow in flows(cluster, run)), what="their end")
+    names = [flow["metadata"]["name"] for flow in flows(cluster, run)]
     cluster.until(lambda: not workers(cluster, names), what="the end of their workers")
+    # the run is deleted, and so is what it owns
+    cluster.delete(WORKFLOWS, run.job.workflow)
+    cluster.until(lambda: not flows(cluster, run), what="the end of the run's DataFlows")
+    cluster.until(lambda: cluster.files() <= here, what="the end of their files")
+    assert on_s3.store is not None
+    assert not [key for key in on_s3.store.keys(f"v2/nested/{run.run_id}/people") if "executor-logs" not in key]
+
+
+def phase(flow: dict[str, Any]) -> str:
+    """Return a DataFlow's phase."""
+    return str(flow.get("status", {}).get("phase"))
 
 
 def test_a_launcher_that_is_killed_is_tried_again_and_adopts(on_s3: Backend, cluster: Cluster, tmp_path: Path) -> None:
@@ -215,11 +254,29 @@ def test_a_launcher_that_is_killed_is_tried_again_and_adopts(on_s3: Backend, clu
     assert len([pod for pod in run.pods if "KFP_RETRY_INDEX" in pod.environment]) == 2
 
 
+@chain(deterministic=True)
+def shrunk(video: dsl.Input[dsl.Artifact], frames: int = 4) -> dsl.Artifact:
+    """Make pictures small."""
+    small = filter_resize(frames=decode_video(video=video, frames=frames).outputs["frames"], width=64, height=48)
+    return encode_video(frames=small.outputs["frames"]).outputs["video"]  # type: ignore[no-any-return]
+
+
+@dsl.pipeline(name="caching")
+def caching(address: str, frames: int = 4) -> None:
+    """A chain that may be cached, and one that may not."""
+    video = fetch(address=address).outputs["video"]
+    shrunk(video=video, frames=frames)
+    people(video=video, frames=frames)
+
+
 def test_a_chain_is_cached_only_where_it_says_so(on_s3: Backend, cluster: Cluster, tmp_path: Path) -> None:
-    _, fused = both(nested, tmp_path)
-    first, second = (on_s3.run(fused, address=str(CLIP), frames=FRAMES) for _ in range(2))
-    assert first.phase == second.phase == SUCCEEDED, first.failures + second.failures
-    assert second.executions("people")[0].state == "COMPLETE"  # not CACHED
-    assert {flow["metadata"]["name"] for flow in flows(cluster, first)}.isdisjoint(
-        flow["metadata"]["name"] for flow in flows(cluster, second)
-    )
+    _, fused = both(caching, tmp_path)
+    first, second, other = (on_s3.run(fused, address=str(CLIP), frames=frames) for frames in (FRAMES, FRAMES, 2))
+    assert first.phase == second.phase == other.phase == SUCCEEDED, first.failures + second.failures + other.failures
+    states = [[run.executions(task)[0].state for task in ("shrunk", "people")] for run in (first, second, other)]
+    assert states == [["COMPLETE", "COMPLETE"], ["CACHED", "COMPLETE"], ["COMPLETE", "COMPLETE"]]
+    assert [len(flows(cluster, run)) for run in (first, second, other)] == [2, 1, 2]
+    films = [run.artifacts("shrunk")["Output"].uri for run in (first, second, other)]
+    assert films[0] == films[1] != films[2]
+    (flow,), earlier = flows(cluster, second), flows(cluster, first)
+    assert flow["metadata"]["name"] not in {each["metadata"]["name"] for each in earlier}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
-from kfp_backend import static
+from kfp_backend import local_pretended, static
 from kfp_backend.backend import Backend
 from kfp_backend.compiler import check_compiles
 from kfp_backend.marking import (
@@ -146,9 +147,7 @@ def same_values(before: core.Pipeline, fused: core.Fused, marks: dict[str, Any],
         pretender = Pretender(marks)
         backend = Backend(folder, str(folder), execute=pretender.execute)
         backend.cache_disabled, backend.next_run_id = True, lambda: "one-run"
-        required = pipeline.spec["root"].get("inputDefinitions", {}).get("parameters", {})
-        given = {name: value_of(each["parameterType"], "0123") for name, each in required.items()}
-        run = backend.run(core.write(pipeline), **given)
+        run = backend.run(core.write(pipeline), **arguments(pipeline))
         found: Counter[str] = Counter()
         for each in backend.records.executions.values():
             if each.kind == "Container" and each.task in kept:
@@ -157,6 +156,25 @@ def same_values(before: core.Pipeline, fused: core.Fused, marks: dict[str, Any],
         told.append((run.phase, found))
     if told[0][0] == SUCCEEDED:
         assert told[0] == told[1]
+
+
+def same_values_locally(before: core.Pipeline, fused: core.Fused, marks: dict[str, Any], folder: Path) -> bool:
+    """Run both by kfp.local with containers that pretend; tell whether it can run what was before."""
+    executors = [each.spec["deploymentSpec"]["executors"] for each in (before, fused.pipeline)]
+    kept = {label for label, executor in executors[0].items() if executors[1].get(label) == executor}
+    try:
+        whole = local_pretended.run(before, Pretender(marks), folder / "before", kept, **arguments(before))
+    except local_pretended.LocalError:
+        return False
+    after = local_pretended.run(fused.pipeline, Pretender(marks), folder / "after", kept, **arguments(before))
+    assert after == whole
+    return True
+
+
+def arguments(pipeline: core.Pipeline) -> dict[str, Any]:
+    """Return a value for each of a pipeline's parameters."""
+    parameters = pipeline.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    return {name: value_of(each["parameterType"], "0123") for name, each in parameters.items()}
 
 
 def containers(pipeline: core.Pipeline) -> set[str]:
@@ -174,17 +192,53 @@ def test_what_nobody_marked_stays_as_it_is(path: Path, read: Read) -> None:
     assert fused.pipeline == read(path)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = int(os.environ.get("KFP_MARK_EXAMPLES", "150"))
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=EXAMPLES == 150,  # more of them are drawn at random
+    print_blob=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(data=st.data())
 def test_random_marks(data: st.DataObject, read: Read, tmp_path: Path) -> None:
     before = read(data.draw(st.sampled_from(FILES), label="file"))
-    by_label = {each["executorLabel"]: each for each in before.spec["components"].values() if "executorLabel" in each}
-    labels = data.draw(st.sets(st.sampled_from(sorted(by_label))), label="marked") if by_label else set()
+    types, marks, fit = draw_marks(data, before)
+    marked = core.Pipeline(before.spec, with_marks(before.platforms, marks) if marks else before.platforms)
+    fused = check(marked, types)
+    event("refused" if fused is None else "changed" if fused.changed else "unchanged")
+    if fused is not None and fused.changed:
+        known = {label: marks[label] for label in fit}
+        same_values(marked, fused, known, tmp_path)
+        event(f"compared in kfp.local: {same_values_locally(marked, fused, known, tmp_path)}")
+    if fused is not None:
+        told = {entry.task for entry in fused.entries}
+        for component in {"root": before.spec["root"], **before.spec["components"]}.values():
+            for name, task in component.get("dag", {}).get("tasks", {}).items():
+                called = before.spec["components"][task["componentRef"]["name"]]
+                assert called.get("executorLabel") not in marks or name in told, f"nothing is told of {name}"
+
+
+def draw_marks(data: st.DataObject, before: core.Pipeline) -> tuple[list[Any], dict[str, Any], set[str]]:
+    """Return functions, marks by executor, and the executors whose mark fits: all in one graph, or anywhere."""
+    components = before.spec["components"]
+    by_label = {each["executorLabel"]: each for each in components.values() if "executorLabel" in each}
+    graphs = [
+        {components[task["componentRef"]["name"]].get("executorLabel") for task in each["dag"]["tasks"].values()}
+        for each in (before.spec["root"], *components.values())
+        if "dag" in each
+    ]
+    groups = [sorted(labels - {None}) for labels in graphs if len(labels - {None}) > 1]
+    anywhere = data.draw(st.booleans(), label="anywhere") or not groups
+    chosen = sorted(by_label) if anywhere else data.draw(st.sampled_from(groups), label="graph")
+    labels = data.draw(st.sets(st.sampled_from(chosen)), label="marked") if chosen else set()
     fed = fed_by_tasks(before.spec)
     types, marks, fit = [*KNOWN], {}, set()
     for label in sorted(labels):
         made = fitting(label, by_label[label], fed.get(label, frozenset()))
-        if made is None or data.draw(st.integers(0, 9), label="nonsense") == 0:
+        if made is None or (anywhere and data.draw(st.integers(0, 9), label="nonsense") == 0):
             marks[label] = data.draw(st.sampled_from([each for each in NONSENSE if isinstance(each, dict)]))
             continue
         type_, mark = made
@@ -192,16 +246,7 @@ def test_random_marks(data: st.DataObject, read: Read, tmp_path: Path) -> None:
         fit.add(label)
         chain = data.draw(st.sampled_from([None, {"name": "a"}, {"name": "b"}]), label="chain")
         marks[label] = mark | ({"chain": chain} if chain else {})
-    marked = core.Pipeline(before.spec, with_marks(before.platforms, marks) if marks else before.platforms)
-    fused = check(marked, types)
-    if fused is not None and fused.changed:
-        same_values(marked, fused, {label: marks[label] for label in fit}, tmp_path)
-    if fused is not None:
-        told = {entry.task for entry in fused.entries}
-        for component in {"root": before.spec["root"], **before.spec["components"]}.values():
-            for name, task in component.get("dag", {}).get("tasks", {}).items():
-                called = before.spec["components"][task["componentRef"]["name"]]
-                assert called.get("executorLabel") not in marks or name in told, f"nothing is told of {name}"
+    return types, marks, fit
 
 
 def test_two_cameras_take_fewer_pods(read: Read) -> None:

@@ -12,7 +12,7 @@ from kfp import dsl
 from kfp.dsl import base_component
 
 from accelchain.kfp.authoring.errors import AuthoringError
-from accelchain.kfp.authoring.kfp_objects import interface_of
+from accelchain.kfp.authoring.kfp_objects import interface_of, is_done
 from accelchain.kfp.authoring.literal import Scalar
 from accelchain.kfp.authoring.marks import Place, Wish, Wishes, attach
 
@@ -90,7 +90,8 @@ class _Accelerated:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         task = super().__call__(*args, **kwargs)  # type: ignore[misc]  # the component's own
-        attach(task, self._accelchain_mark)
+        if not is_done(task):  # else kfp.local has run it as itself, by a plain call
+            attach(task, self._accelchain_mark)
         return task
 
 

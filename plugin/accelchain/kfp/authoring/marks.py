@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from accelchain.kfp.authoring.kfp_objects import Interface
 
 PLATFORM = "dataflow"
+MARK_VARIABLE = "ACCELCHAIN_MARK"
 DEVICE_TYPES = ("cpu", "gpu", "fpga")
 
 Place = str | Literal | Mapping[str, Scalar]
@@ -168,11 +171,17 @@ def _names(given: Sequence[str]) -> list[str]:
 
 
 def attach(task: Any, mark: Mapping[str, Any]) -> None:
-    """Put a mark on a task of KFP's."""
-    task.platform_config[PLATFORM] = dict(mark)
+    """Put a mark on a task of KFP's, in place of an earlier one.
+
+    Its key, which the container tells too, keeps it apart from others' when KFP joins pipelines
+    (``core.pipeline.own_mark``).
+    """
+    key = f"mark-{hashlib.sha256(json.dumps(mark, sort_keys=True).encode()).hexdigest()[:12]}"
+    task.platform_config[PLATFORM] = {key: dict(mark)}
+    task.set_env_variable(MARK_VARIABLE, key)
 
 
 def mark_of(task: Any) -> dict[str, Any] | None:
     """Return a task's mark, None where it has none."""
-    mark: dict[str, Any] | None = task.platform_config.get(PLATFORM)
-    return mark
+    marks: dict[str, dict[str, Any]] = task.platform_config.get(PLATFORM) or {}
+    return next(iter(marks.values()), None)

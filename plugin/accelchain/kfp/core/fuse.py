@@ -187,7 +187,8 @@ class _Pass:
                 continue
             self._done(name, {title: left.pop(title) for title in titles}, used, f"task '{made}' now does")
             reasons = {title: reason for title, reason in reasons.items() if title not in titles}
-        fused = {entry.task for entry in self.entries if entry.dag == name and entry.outcome == "fused"}
+        dag = name.removeprefix("comp-")
+        fused = {entry.task for entry in self.entries if entry.dag == dag and entry.outcome == "fused"}
         for title, task in tasks_of(self._graph_before(name)).items():
             if title in fused:
                 continue

@@ -13,6 +13,9 @@ JsonObject = dict[str, Any]
 
 PLATFORM: Final = "dataflow"
 """The platform under which components carry their marks."""
+MARK_VARIABLE: Final = "ACCELCHAIN_MARK"
+"""The variable of a container that says which of several marks is its own (``own_mark``)."""
+_MARK_PREFIX: Final = "mark-"
 ROOT: Final = "root"
 
 _PARTS = {"pipelineInfo", "deploymentSpec", "components", "root"}
@@ -41,7 +44,10 @@ class Pipeline:
     @property
     def marks(self) -> Mapping[str, JsonObject]:
         """Marks by executor."""
-        return configs_of(self.platforms, PLATFORM)
+        executors = (self.spec.get("deploymentSpec") or {}).get("executors") or {}
+        found = configs_of(self.platforms, PLATFORM)
+        own = {label: own_mark(mark, executors.get(label) or {}) for label, mark in found.items()}
+        return {label: mark for label, mark in own.items() if mark is not None}
 
 
 def is_pipeline(value: Any) -> bool:
@@ -118,6 +124,20 @@ def configs_of(platforms: JsonObject | None, name: str) -> Mapping[str, JsonObje
     platform = ((platforms or {}).get("platforms") or {}).get(name) or {}
     found = (platform.get("deploymentSpec") or {}).get("executors")
     return found if isinstance(found, dict) else {}
+
+
+def own_mark(mark: Any, executor: JsonObject) -> Any:
+    """Return the mark that is an executor's own; None where none of them is.
+
+    KFP joins nested pipelines executor by executor, and each time adds all that their platforms say: those whose label
+    has not been changed yet lie upon another pipeline's of the same label (kfp 2.17,
+    compiler/pipeline_spec_builder.py: _merge_deployment_spec). Marks therefore have keys of their own there, so that
+    all of them survive, and the container tells the key of its own.
+    """
+    if not isinstance(mark, dict) or not any(key.startswith(_MARK_PREFIX) for key in mark):
+        return mark
+    variables = (executor.get("container") or {}).get("env") or ()
+    return next((mark.get(v.get("value")) for v in variables if v.get("name") == MARK_VARIABLE), None)
 
 
 def _is_platforms(value: Any) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from accelchain.kfp.core.pipeline import MARK_VARIABLE
 from accelchain.kfp.core.report import JsonObject, Stop
 
 HOSTNAME: Final = "kubernetes.io/hostname"
@@ -37,7 +38,7 @@ def wishes(
         Stop: the pod is given something that a function can't have.
     """
     container = executor.get("container") or {}
-    if container.get("env"):
+    if any(variable.get("name") != MARK_VARIABLE for variable in container.get("env") or ()):
         raise Stop(
             "platform", task, "it has environment variables: make parameters of them, or leave it out of the chain."
         )

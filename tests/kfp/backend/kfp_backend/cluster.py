@@ -130,6 +130,10 @@ class Cluster:
                 raise
             return None
 
+    def files(self) -> set[Path]:
+        """Return the files that workers and the API keep."""
+        return {path for path in self._folder.rglob("*") if not path.is_dir()}
+
     def until(self, condition: Callable[[], T], seconds: float = 30.0, what: str = "the condition") -> T:
         """Return what a condition gives once it is true.
 

@@ -18,6 +18,8 @@ from kfp_backend.store import S3Store
 from kfp_backend.values import Value, compact
 
 JsonObject = dict[str, Any]
+LAUNCHER = "accelchain.kfp.launcher"
+"""In the command of a fused task."""
 _REFERENCE = re.compile(r"\$\((parameters|inputs|outputs)\.([^.)]+)(?:\.uri)?\)")
 
 
@@ -60,19 +62,22 @@ class Pretender:
         """Do what container.execute does."""
         del pod, store, retry
         artifacts = {n: each["artifacts"][0] for n, each in executor_input["outputs"]["artifacts"].items() if n != LOGS}
-        if "--payload" in command:
-            found = self._chain(decode(command[command.index("--payload") + 1]), executor_input, artifacts)
-        elif (mark := self.marks.get(component["executorLabel"])) is not None:
-            found = self._function(mark, executor_input, artifacts)
-        else:
-            found = self._other(component, executor_input, artifacts)
+        mark = self.marks.get(component["executorLabel"])
+        try:
+            if LAUNCHER in command:
+                found = self._chain(decode(command[command.index("--payload") + 1]), executor_input, artifacts)
+            elif mark is not None:
+                found = self._function(mark, executor_input, artifacts)
+            else:
+                found = self._other(component, executor_input, artifacts)
+        except _AbsentError as error:
+            return Result(False, str(error))
         kinds = component.get("outputDefinitions", {}).get("parameters", {})
         parameters = {name: value_of(kinds[name]["parameterType"], text) for name, text in found.items()}
         return Result(True, "", parameters, artifacts)
 
     def _content(self, executor_input: JsonObject, name: str) -> list[str]:
-        listed = executor_input["inputs"]["artifacts"][name]["artifacts"]
-        return [self.contents.get(artifact["uri"], artifact["uri"]) for artifact in listed]
+        return [self.contents.get(each["uri"], each["uri"]) for each in _given(executor_input, name)]
 
     def _other(self, component: JsonObject, executor_input: JsonObject, artifacts: JsonObject) -> dict[str, str]:
         """A component that nobody marked: all outputs depend on all inputs."""
@@ -121,7 +126,7 @@ class Pretender:
                 elif side == "outputs":
                     uris[side, own] = artifacts[place["artifact"]]["uri"]
                 else:
-                    uris[side, own] = executor_input["inputs"]["artifacts"][place["artifact"]]["artifacts"][0]["uri"]
+                    uris[side, own] = _given(executor_input, place["artifact"])[0]["uri"]
 
         def look_up(text: Value) -> tuple[bool, Value]:
             match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
@@ -159,6 +164,18 @@ class Pretender:
             for source in edges.values():
                 if source.partition(".")[0] == name:
                     tokens[source] = digest(base, source.partition(".")[2])
+
+
+class _AbsentError(Exception):
+    """An optional artifact that nobody gave, and that is needed."""
+
+
+def _given(executor_input: JsonObject, name: str) -> list[JsonObject]:
+    found: JsonObject | None = executor_input["inputs"]["artifacts"].get(name)
+    if found is None:
+        raise _AbsentError(f"input artifact {name!r} was not given")
+    artifacts: list[JsonObject] = found["artifacts"]
+    return artifacts
 
 
 def _in_order(functions: list[JsonObject], edges: Mapping[str, str]) -> list[JsonObject]:

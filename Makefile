@@ -39,6 +39,7 @@ lint: $(READY)      ## ruff, mypy --strict, import contracts, drift of generated
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/component_readmes.py --check
 	@$(MAKE) --no-print-directory manifests
 	git diff --exit-code -- manifests docs/resources.md runtime/accelchain_runtime/engine/plan.schema.json
 

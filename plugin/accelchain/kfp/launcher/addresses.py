@@ -57,6 +57,19 @@ def addresses(
     return inputs, outputs
 
 
+def whole(spec: JsonObject, folder: Path | None) -> JsonObject:
+    """Return a spec whose inputs and outputs are whole addresses, where paths count from a folder of this machine."""
+    if folder is None:
+        return spec
+    found = dict(spec)
+    for side in ("inputs", "outputs"):
+        for name, place in (spec.get(side) or {}).items():
+            uri = place.get("uri") if isinstance(place, dict) else None
+            if isinstance(uri, str) and uri and "://" not in uri:
+                found[side] = {**found[side], name: {**place, "uri": f"file://{folder / uri}"}}
+    return found
+
+
 def _input(own: str, place: JsonObject, task: Task, store: JsonObject | None, folder: Path | None) -> JsonObject | None:
     if "parameter" in place:
         value = task.values.get(place["parameter"])

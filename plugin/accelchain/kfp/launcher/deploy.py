@@ -11,7 +11,7 @@ from typing import Any
 
 from accelchain.kfp.core.flow import ValueProblem, spec_of
 from accelchain.kfp.core.payload import Payload
-from accelchain.kfp.launcher.addresses import addresses
+from accelchain.kfp.launcher.addresses import addresses, whole
 from accelchain.kfp.launcher.answers import explained
 from accelchain.kfp.launcher.claim import claim, flow_of, undone
 from accelchain.kfp.launcher.errors import FAILED, SUCCEEDED, WRONG_INPUT, LaunchError
@@ -44,8 +44,9 @@ async def deploy(
         )
     try:
         store = None if here.local else await store_config(here, lines.say)
-        inputs, outputs = addresses(payload, task, store, Path.cwd() if here.local else None)
-        spec = {"mode": "Stream", **spec_of(payload, task.values, inputs, outputs)}
+        folder = Path.cwd() if here.local else None
+        inputs, outputs = addresses(payload, task, store, folder)
+        spec = {"mode": "Stream", **whole(spec_of(payload, task.values, inputs, outputs), folder)}
     except ValueProblem as error:
         raise LaunchError(str(error), WRONG_INPUT) from None
     except ApiError as error:

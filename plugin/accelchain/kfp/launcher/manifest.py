@@ -31,7 +31,7 @@ def payload_of(given: argparse.Namespace) -> Payload:
             name = name or str((document.get("metadata") or {}).get("name") or "")
         if not isinstance(spec, dict):
             raise LaunchError("--manifest: spec is no object.", WRONG_INPUT)
-        spec = dict(spec)
+        spec = _whole(spec)
     elif given.chain:
         spec, name = {"chainRef": {"name": given.chain}}, given.name or given.chain
     else:
@@ -60,6 +60,10 @@ def _object(option: str, text: str) -> JsonObject:
     return value
 
 
-def _whole(values: JsonObject) -> JsonObject:
+def _whole(value: Any) -> Any:
     """Return values with whole numbers as such: KFP makes doubles of all numbers in a structure."""
-    return {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in values.items()}
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -16,7 +16,7 @@ from typing import Any
 
 from accelchain.kfp.core.flow import ValueProblem, spec_of
 from accelchain.kfp.core.payload import Payload
-from accelchain.kfp.launcher.addresses import addresses
+from accelchain.kfp.launcher.addresses import addresses, whole
 from accelchain.kfp.launcher.answers import explained
 from accelchain.kfp.launcher.claim import claim, flow_of, kept, removed, undone
 from accelchain.kfp.launcher.errors import FAILED, SUCCEEDED, WRONG_INPUT, LaunchError
@@ -69,8 +69,9 @@ class Run:
     async def _flow(self) -> JsonObject:
         try:
             store = None if self.here.local else await store_config(self.here, self.lines.say)
-            inputs, outputs = addresses(self.payload, self.task, store, Path.cwd() if self.here.local else None)
-            spec = spec_of(self.payload, self.task.values, inputs, outputs)
+            folder = Path.cwd() if self.here.local else None
+            inputs, outputs = addresses(self.payload, self.task, store, folder)
+            spec = whole(spec_of(self.payload, self.task.values, inputs, outputs), folder)
         except ValueProblem as error:
             raise LaunchError(str(error), WRONG_INPUT) from None
         except ApiError as error:

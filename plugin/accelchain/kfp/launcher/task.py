@@ -76,6 +76,7 @@ def told(flow: JsonObject) -> dict[str, Any]:
     workers = status.get("workers") or [{}]
     live = (workers[0].get("live") or [""])[0]
     address = workers[0].get("address") or ""
+    results = {entry["name"]: entry["value"] for entry in (status.get("outputs") or {}).get("parameters") or ()}
     return {
         "dataflow": meta["name"],
         "namespace": meta.get("namespace", ""),
@@ -84,7 +85,9 @@ def told(flow: JsonObject) -> dict[str, Any]:
         _FRAMES: progress.get("frames", 0),
         "framesPerSecond": progress.get("framesPerSecond", 0.0),
         "seconds": work_seconds(progress),
-        **{entry["name"]: entry["value"] for entry in (status.get("outputs") or {}).get("parameters") or ()},
+        "results": {name: _number(value) for name, value in results.items()},
+        "status": status,
+        **results,
     }
 
 
@@ -123,6 +126,15 @@ def parameter_files(task: Task, values: Mapping[str, Any]) -> Iterator[tuple[str
         if name in values:
             value = values[name]
             yield file, value if isinstance(value, str) else json.dumps(value)
+
+
+def _number(text: str) -> str | int | float:
+    """Return what a flow's status tells as a text, which is a number more often than not."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
 
 
 def _cast(value: Any, kind: str) -> Any:

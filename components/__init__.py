@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Components of Kubeflow Pipelines, laid out as kubeflow/pipelines-components has them."""

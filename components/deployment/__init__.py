@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Components that start and end what outlives a run."""

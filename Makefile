@@ -8,7 +8,7 @@ DEMO   := pipelines/person-detection
 OUT    ?= demo-output
 BASE   ?= debian
 
-.PHONY: demo test e2e e2e-argo smoke images lint bench bench-argo manifests lock clean help
+.PHONY: demo test e2e e2e-argo smoke images lint bench bench-argo bench-kfp manifests lock clean help
 help:               ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -50,6 +50,9 @@ bench-argo: images  ## figures of workflows, with the real Argo
 	$(BIN)/python benchmarks/argo.py
 	$(BIN)/python benchmarks/argo_plugin.py
 	$(BIN)/python benchmarks/argo_fuse.py
+
+bench-kfp: $(READY) ## figures of pipelines, with kfp.local and KFP's backend emulated
+	$(BIN)/python benchmarks/kfp_figures.py
 
 manifests: $(READY) ## generate the CRDs, their page, the plan's schema, install.yaml and kustomize
 	$(BIN)/python -m accelchain.api.crd manifests/crds

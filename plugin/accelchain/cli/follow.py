@@ -142,6 +142,7 @@ class Follower:
                 self._record.namespace,
                 patience=PATIENCE,
                 on_silence=self._silence if kind is DATA_FLOW else None,
+                seen=[self._record.flow] if kind is DATA_FLOW and self._record.flow else [],
                 **selectors,
             ):
                 meta = event.object["metadata"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 from accelchain_operators.kube.client import ApiError, KubeClient, ResourceType, WatchEvent
@@ -29,6 +29,7 @@ async def list_and_watch(
     field_selector: str = "",
     patience: float = 0.0,
     on_silence: Callable[[ApiError], None] | None = None,
+    seen: Iterable[JsonObject] = (),
 ) -> AsyncGenerator[WatchEvent, None]:
     """Yield the objects that are there as ADDED, then their changes, for ever.
 
@@ -42,11 +43,12 @@ async def list_and_watch(
         field_selector: which of them.
         patience: seconds for which an API that does not answer is waited for.
         on_silence: told when it begins not to answer.
+        seen: objects that were there before: those that are not by now come as DELETED too.
 
     Raises:
         ApiError: the API refuses us, or does not answer for too long.
     """
-    known: dict[str, JsonObject] = {}
+    known = {obj["metadata"]["uid"]: obj for obj in seen}
     silent_since: float | None = None
     while True:
         try:

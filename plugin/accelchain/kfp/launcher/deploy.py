@@ -110,6 +110,7 @@ async def _until_running(here: Place, made: JsonObject, timeout: float, lines: L
                 meta["namespace"],
                 field_selector=f"metadata.name={meta['name']}",
                 patience=120.0,
+                seen=[made],
             ):
                 if event.object["metadata"]["uid"] != meta["uid"]:
                     continue

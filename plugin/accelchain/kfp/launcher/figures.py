@@ -31,7 +31,8 @@ async def last_document(client: KubeClient, record: RunRecord) -> JsonObject | N
     rows = await _rows(client, record)
     edges = record.status.get("edges") or []
     seconds = work_seconds(progress)
-    return {"phase": record.status.get("phase", ""), "functions": rows, "edges": edges, "seconds": seconds, **progress}
+    own = {"phase": record.status.get("phase", ""), "functions": rows, "edges": edges, "seconds": seconds}
+    return {**record.document, **own, **progress}
 
 
 async def _rows(client: KubeClient, record: RunRecord) -> list[JsonObject]:

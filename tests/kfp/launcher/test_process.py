@@ -209,8 +209,8 @@ async def test_what_is_asked_is_what_the_role_grants(api: Api) -> None:
     used = {(right.group, right.resource, right.verb) for right in api.kube.recorder.rights(user=ACCOUNT)}
     granted = {(rule.group, rule.resource, verb) for rule in LAUNCHER_RULES for verb in rule.verbs}
     assert used <= granted
-    # Of its own Pod, of an earlier try, of logs and of its end: tests/realkube/test_kfp.py, and the tests above. A watch
-    # that its client ends is not recorded.
+    # Of its own Pod, of an earlier try, of logs and of its end: tests/realkube/test_kfp.py, and the tests above. A
+    # watch that its client ends is not recorded.
     assert {right for right in granted - used if right[2] != "watch"} <= {
         ("", "pods", "get"),
         ("", "pods/log", "get"),

@@ -239,7 +239,9 @@ def kill(pod: str) -> None:
     raise LookupError(f"{pod} has no process")
 
 
-def test_a_task_counts_people_in_a_video_of_the_store(pipelines: Pipelines, cluster: Cluster) -> None:
+def test_a_task_counts_people_in_a_video_of_the_store(
+    pipelines: Pipelines, cluster: Cluster, tmp_path: Path
+) -> None:
     workflow = pipelines.begin()
     code, said = pipelines.ended(pipelines.launch(workflow))
     assert code == 0, said
@@ -251,6 +253,8 @@ def test_a_task_counts_people_in_a_video_of_the_store(pipelines: Pipelines, clus
     told = {each["name"]: each["value"] for each in flow["status"]["outputs"]["parameters"]}
     assert int(told["write-detections.detections"]) > PEOPLE
     assert "detect-person" in said and "/cpu" in said, "device and stage are in the log"
+    lines = pipelines.store.get("root/write-detections--lines.jsonl", tmp_path / "lines").read_text().splitlines()
+    assert sum(len(json.loads(line)["detections"]) for line in lines) == int(told["write-detections.detections"])
     account = f"system:serviceaccount:{pipelines.team.namespace}:{ACCOUNT}"
     asked = [one for one in cluster.audit() if one.user == account]
     assert asked and not [one for one in asked if one.code == 403]

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 
 from accelchain.argo.executor import defaults
 from accelchain.argo.install.objects import PORT
-from accelchain.cli.argo_plugin import plugin
+from accelchain.cli.commands import cli
 
 TOKEN = "of-this-pod"
 
@@ -142,13 +142,15 @@ def test_a_port_that_is_taken_is_one_sentence(kubeconfig: Path, token_file: Path
         taken.listen()
         port = taken.getsockname()[1]
         options = ["--port", str(port), "--token-file", str(token_file), "--kubeconfig", str(kubeconfig)]
-        result = CliRunner().invoke(plugin, options)
+        result = CliRunner().invoke(cli, ["argo", "plugin", *options])
     assert result.exit_code == 1
     assert "choose another --port" in result.output
 
 
 def test_without_a_token_it_does_not_start(kubeconfig: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(plugin, ["--token-file", str(tmp_path / "none"), "--kubeconfig", str(kubeconfig)])
+    result = CliRunner().invoke(
+        cli, ["argo", "plugin", "--token-file", str(tmp_path / "none"), "--kubeconfig", str(kubeconfig)]
+    )
     assert result.exit_code == 2
     assert "--token-file" in result.output
 
@@ -156,7 +158,7 @@ def test_without_a_token_it_does_not_start(kubeconfig: Path, tmp_path: Path) -> 
 def test_outside_of_a_cluster_it_says_what_to_name(token_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KUBERNETES_SERVICE_HOST", "KUBECONFIG"):
         monkeypatch.delenv(name, raising=False)
-    result = CliRunner().invoke(plugin, ["--token-file", str(token_file)])
+    result = CliRunner().invoke(cli, ["argo", "plugin", "--token-file", str(token_file)])
     assert result.exit_code == 2
     assert "--kubeconfig" in result.output
 

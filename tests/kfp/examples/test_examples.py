@@ -22,7 +22,7 @@ from google.protobuf import json_format
 from kfp import compiler, components, local
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from accelchain.cli.fuse import fuse as fuse_command
+from accelchain.cli.commands import cli
 from accelchain.kfp import fused
 from accelchain.kfp.core import decode
 
@@ -109,13 +109,13 @@ def test_the_command_makes_the_same_of_what_kfp_compiles(
 ) -> None:
     plain, made = tmp_path / "plain.yaml", tmp_path / "fused.yaml"
     compiler.Compiler().compile(getattr(module(example), example.pipeline), str(plain))
-    done = CliRunner().invoke(fuse_command, [str(plain), "-o", str(made), "--report", str(tmp_path / "report.json")])
+    done = CliRunner().invoke(cli, ["fuse", str(plain), "-o", str(made), "--report", str(tmp_path / "report.json")])
     assert done.exit_code == 0, done.output
     assert payloads(made) == list(example.chains)
     steps = json.loads((tmp_path / "report.json").read_text())["steps"]
     assert {step["outcome"] for step in steps} == {"fused", "kept"} or example.file == "grouped"
     again = tmp_path / "again.yaml"
-    assert CliRunner().invoke(fuse_command, [str(made), "-o", str(again)]).exit_code == 0
+    assert CliRunner().invoke(cli, ["fuse", str(made), "-o", str(again)]).exit_code == 0
     assert again.read_text() == made.read_text()
 
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from accelchain.cli.kfp import kfp
+from accelchain.cli.commands import cli
 from accelchain.kfp.install import Wanted, objects
 
 REPOSITORY = Path(__file__).parents[3]
@@ -26,7 +26,7 @@ JsonObject = dict[str, Any]
 
 
 def written(*arguments: str) -> list[JsonObject]:
-    done = CliRunner().invoke(kfp, ["install", *arguments])
+    done = CliRunner().invoke(cli, ["kfp", "install", *arguments])
     assert done.exit_code == 0, done.output
     return list(yaml.safe_load_all(done.stdout))
 
@@ -101,7 +101,7 @@ def test_objects_that_two_options_ask_for_are_written_once() -> None:
 
 
 def test_what_else_is_needed_is_told_where_kubectl_does_not_mind() -> None:
-    done = CliRunner().invoke(kfp, ["install"])
+    done = CliRunner().invoke(cli, ["kfp", "install"])
     comments = [line for line in done.stdout.splitlines() if line.startswith("#")]
     assert any("mlpipeline-minio-artifact" in line for line in comments)
     assert any("worker.allow" in line for line in comments)

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def seconds(text: str, root: Path, **arguments: Any) -> float:
     printed = io.StringIO()
     began = time.monotonic()
     try:
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of images that it does not use, and of resources that it does not set
             component(**arguments)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{printed.getvalue()[-2000:]}") from error

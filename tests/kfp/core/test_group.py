@@ -114,8 +114,8 @@ def test_options_of_the_chain_and_of_functions(graph: Any, fused: Any, payload: 
     assert spec["rate"] == {"framesPerSecond": 8.0, "functions": [{"function": "detect", "framesPerSecond": 4.0}]}
     assert spec["placement"] == {"rules": [{"nodes": ["edge"]}, {"function": "detect", "deviceTypes": ["gpu"]}]}
     assert (spec["retries"], spec["activeDeadlineSeconds"]) == ({"limit": 2}, 60)
-    caching = only_task(done)["cachingOptions"]
-    assert caching["enableCache"] and len(caching["cacheKey"]) == 64
+    # no cacheKey: later backends take it for the whole of the key, whatever the inputs are
+    assert only_task(done)["cachingOptions"] == {"enableCache": True}
 
 
 def test_accelerators_and_nodes_of_pods_are_wishes(graph: Any, fused: Any, payload: Any) -> None:

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from accelchain.kfp.core.build import Launch
@@ -128,12 +126,13 @@ def definitions(launch: Launch) -> JsonObject:
     return copy.deepcopy(found)
 
 
-def caching(launch: Launch, chain: Mapping[str, object]) -> JsonObject:
-    """Return a launcher's caching options: a flow that is not run again makes nothing."""
-    if not chain.get("deterministic"):
-        return {}
-    text = json.dumps(launch.payload.spec, sort_keys=True)
-    return {"enableCache": True, "cacheKey": hashlib.sha256(text.encode()).hexdigest()}
+def caching(chain: Mapping[str, object]) -> JsonObject:
+    """Return a launcher's caching options: a flow that is not run again makes nothing.
+
+    KFP's own key holds all inputs and the payload. No ``cacheKey`` is set: backends after 2.17 take it for the whole of
+    the key, and other inputs would get this chain's earlier outputs (backend/src/v2/driver/cache.go:getFingerPrint).
+    """
+    return {"enableCache": True} if chain.get("deterministic") else {}
 
 
 def retry_policy(members: Sequence[Member]) -> JsonObject | None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cache keys: cacheutils/cache.go:GenerateCacheKey, driver/cache.go:getFingerPrint.
 
-The driver of 2.17.0 does not look at ``cachingOptions.cacheKey``.
+The driver of 2.17.0 does not look at ``cachingOptions.cacheKey``; later ones take it for the whole of the key.
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ from kfp_backend.store import S3Store, is_folder
 from kfp_backend.values import BackendError, Value, from_text
 
 LOGS = "executor-logs"
-REPOSITORY = Path(__file__).resolve().parents[4]
 _SECONDS = 120.0
 """How long a container may run."""
 _KILL_SECONDS = 1.0
@@ -282,7 +281,7 @@ def merge(source: Mapping[str, Any], target: dict[str, Any]) -> None:
 
 def base_environment() -> dict[str, str]:
     """Return what the image sets: this Python first, and this repository's packages."""
-    roots = os.pathsep.join(str(REPOSITORY / root) for root in ("plugin", "operators", "runtime"))
+    roots = os.pathsep.join(str(sandbox.REPOSITORY / root) for root in ("plugin", "operators", "runtime"))
     path = os.pathsep.join(
         [str(Path(sys.executable).parent), "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
     )

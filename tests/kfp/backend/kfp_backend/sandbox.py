@@ -7,11 +7,15 @@ import functools
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 OWN = ("tmp", "s3", "minio", "gcs", "run")
 """Folders of the root that no two containers share."""
+REPOSITORY = Path(__file__).resolve().parents[4]
+IMAGE = (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))
+"""What a container finds of this machine wherever it lies: in /tmp as well."""
 ACCOUNT = "run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -28,7 +32,7 @@ def _unshare() -> list[str]:
 
 
 def wrap(command: Sequence[str], folder: Path, shared: Sequence[Path]) -> list[str]:
-    """Return the command that runs ``command`` with ``folder`` as its /tmp, /s3 …; ``shared`` folders stay."""
+    """Return the command that runs ``command`` with ``folder`` as its /tmp, /s3 …; ``shared`` and the image stay."""
     root = folder / "root"
     root.mkdir(exist_ok=True)
     lines = ["set -e", f"R={shlex.quote(str(root))}", "mount -t tmpfs -o mode=755 tmpfs $R"]
@@ -43,7 +47,7 @@ def wrap(command: Sequence[str], folder: Path, shared: Sequence[Path]) -> list[s
     for name in OWN:
         (folder / name).mkdir(exist_ok=True)
         lines.append(f"mkdir $R/{name}; mount --bind {shlex.quote(str(folder / name))} $R/{name}")
-    for each in shared:
+    for each in dict.fromkeys((*IMAGE, *shared)):
         if each.is_relative_to("/tmp") or each.is_relative_to("/run"):
             (folder / each.relative_to("/")).mkdir(parents=True, exist_ok=True)
             lines.append(f"mount --bind {shlex.quote(str(each))} $R{shlex.quote(str(each))}")

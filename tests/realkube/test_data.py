@@ -249,10 +249,11 @@ def bucket(cluster: Cluster, home: Home, clip: Path, tmp_path_factory: pytest.Te
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     (folder / "keys.json").write_text(json.dumps({"access": pair["accessKey"], "secret": pair["secretKey"]}))
     ports = ["master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc"]
-    ports += ["s3.port.grpc", "s3.port.iceberg"]
+    ports += ["s3.port.grpc"]
     arguments = [f"-{port}={S3_PORT + 100 + i}" for i, port in enumerate(ports)]
     arguments += [f"-s3.port={S3_PORT}", "-ip=127.0.0.1", "-ip.bind=0.0.0.0", f"-dir={folder}", "-s3"]
     arguments += [f"-s3.config={folder}/s3.json", "-master.volumeSizeLimitMB=64", "-volume.max=20"]
+    arguments += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"]
     home.apply(*service_of("seaweed", S3_PORT), secret("bucket", **KEYS, endpoint=f"http://seaweed:{S3_PORT}"))
     with inside(cluster, folder, weed, "server", *arguments):
         objects = Bucket(cluster, folder / "keys.json")

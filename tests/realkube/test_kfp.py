@@ -239,9 +239,7 @@ def kill(pod: str) -> None:
     raise LookupError(f"{pod} has no process")
 
 
-def test_a_task_counts_people_in_a_video_of_the_store(
-    pipelines: Pipelines, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_a_task_counts_people_in_a_video_of_the_store(pipelines: Pipelines, cluster: Cluster, tmp_path: Path) -> None:
     workflow = pipelines.begin()
     code, said = pipelines.ended(pipelines.launch(workflow))
     assert code == 0, said

@@ -18,7 +18,7 @@ from realkube.plane import PLANE_ADDRESS
 KEYS_SECRET = "artifact-keys"
 _CLIENT = Path(__file__).parents[1] / "servers" / "bucket.py"
 _PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
-_S3_PORTS = ("s3.port.grpc", "s3.port.iceberg")
+_OFF = ("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false")
 _END_SECONDS = 20.0
 # Its sockets have names in /tmp that are made of the port: each server sees a /tmp of its own, which is its folder. The
 # program, which may lie in the other one, is opened first.
@@ -70,10 +70,10 @@ class Store:
         (self._folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
         keys = {"access": PLACE.access_key, "secret": PLACE.secret_key}
         (self._folder / "keys.json").write_text(json.dumps(keys))
-        ports = enumerate((*_PORTS, *_S3_PORTS), PLACE.port + 1)
+        ports = enumerate((*_PORTS, "s3.port.grpc"), PLACE.port + 1)
         options = [f"-{name}={port}" for port, name in ports]
         options += [f"-s3.port={PLACE.port}", "-ip=127.0.0.1", "-ip.bind=0.0.0.0", "-dir=/tmp", "-s3"]
-        options += ["-s3.config=/tmp/s3.json", "-master.volumeSizeLimitMB=256", "-volume.max=40"]
+        options += ["-s3.config=/tmp/s3.json", "-master.volumeSizeLimitMB=256", "-volume.max=40", *_OFF]
         with (self._folder / "log").open("wb") as log:
             own = ["unshare", "--mount", "sh", "-c", _OWN_TMP, "sh", self._program, self._folder]
             command = self._cluster.inside_command([*own, "server", *options])

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-IMAGES = ("operator", "node", "worker")
+IMAGES = ("operator", "launcher", "node", "worker")
 SUITE = "bookworm"
 DEADLINE_SECONDS = 3600.0
 

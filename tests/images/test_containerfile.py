@@ -35,6 +35,7 @@ def environment(instructions: list[str]) -> dict[str, str]:
     ("image", "command"),
     [
         ("operator", ["accelchain", "operator"]),
+        ("launcher", ["python", "-m", "accelchain.kfp.launcher"]),
         ("node", ["accelchain", "node"]),
         ("worker", ["python", "-m", "accelchain_runtime.worker"]),
     ],

@@ -53,7 +53,7 @@ def test_a_list_may_have_comments(locked: ModuleType) -> None:
     assert locked.names("# all\nPyYAML  # for plans\n\nprometheus_client\n") == ("pyyaml", "prometheus-client")
 
 
-@pytest.mark.parametrize("image", ["build", "operator", "node", "worker"])
+@pytest.mark.parametrize("image", ["build", "operator", "launcher", "node", "worker"])
 def test_what_an_image_installs_is_complete(root: Path, locked: ModuleType, image: str) -> None:
     """Pip installs it without dependencies, so the packages' own metadata must ask for nothing else."""
     lock = (root / "requirements" / "lock.txt").read_text(encoding="utf-8")

@@ -220,12 +220,25 @@ def pipelines(
             "metadata": {"name": "kfp-launcher"},
             "data": {"providers": yaml.safe_dump({"s3": {"default": default}})},
         },
+        *rights_of_kfp(),
     )
     command = [sys.executable, "-m", "accelchain.cli.main", "kfp", "install", "-n", team.namespace]
     team.kubectl("apply", "-f", "-", stdin=subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     yield Pipelines(team, store, *task)
     if not there:
         cluster.kubectl("delete", "crd", "workflows.argoproj.io", "--wait=false")
+
+
+def rights_of_kfp() -> tuple[JsonObject, JsonObject]:
+    """Return what KFP gives its runs of what a launcher uses (manifests: pipeline/pipeline-runner-role.yaml)."""
+    group = "rbac.authorization.k8s.io"
+    rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+    names = {"apiVersion": f"{group}/v1", "metadata": {"name": "pipeline-runner"}}
+    bound = {
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": "pipeline-runner"},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT}],
+    }
+    return {**names, "kind": "Role", "rules": rules}, {**names, "kind": "RoleBinding", **bound}
 
 
 def kill(pod: str) -> None:
@@ -251,6 +264,7 @@ def test_a_task_counts_people_in_a_video_of_the_store(pipelines: Pipelines, clus
     told = {each["name"]: each["value"] for each in flow["status"]["outputs"]["parameters"]}
     assert int(told["write-detections.detections"]) > PEOPLE
     assert "detect-person" in said and "/cpu" in said, "device and stage are in the log"
+    assert "the report does without" not in said
     lines = pipelines.store.get("root/write-detections--lines.jsonl", tmp_path / "lines").read_text().splitlines()
     assert sum(len(json.loads(line)["detections"]) for line in lines) == int(told["write-detections.detections"])
     account = f"system:serviceaccount:{pipelines.team.namespace}:{ACCOUNT}"

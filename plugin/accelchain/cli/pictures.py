@@ -6,12 +6,16 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".mov", ".avi", ".webm"}
 _MAX_WIDTH = 640
+_FEW_FRAMES = 600
+"""Whose decoding takes no more than some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +42,33 @@ def pictures(path: Path, count: int = 6) -> list[Picture]:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            total = stream.frames or count
-            wanted = {round((i + 0.5) * total / count) for i in range(count)}
-            found = []
-            for index, frame in enumerate(container.decode(stream)):
-                if index in wanted:
-                    found.append(Picture(index, float(frame.time or 0.0), _jpeg(frame.to_image())))
-            return found
+            frames = _sought(container, count) if stream.frames > _FEW_FRAMES else _counted(container, count)
+            return [Picture(index, float(frame.time or 0.0), _jpeg(frame.to_image())) for index, frame in frames]
     except (av.error.FFmpegError, IndexError, OSError):
         return []  # a report without pictures is better than a run that fails for one
+
+
+def _counted(container: Any, count: int) -> Iterator[tuple[int, Any]]:
+    """Yield frames with their numbers, by decoding all of a video."""
+    stream = container.streams.video[0]
+    total = stream.frames or count
+    wanted = {round((i + 0.5) * total / count) for i in range(count)}
+    for index, frame in enumerate(container.decode(stream)):
+        if index in wanted:
+            yield index, frame
+
+
+def _sought(container: Any, count: int) -> Iterator[tuple[int, Any]]:
+    """Yield key frames with their numbers: in a long video, where decoding all would take long."""
+    stream = container.streams.video[0]
+    stream.codec_context.skip_frame = "NONKEY"
+    begin, last = stream.start_time or 0, -1
+    for i in range(count):
+        container.seek(begin + round((i + 0.5) * stream.duration / count), stream=stream)
+        frame = next(container.decode(stream), None)
+        if frame is not None and frame.pts > last:
+            last = frame.pts
+            yield round((frame.pts - begin) * stream.frames / stream.duration), frame
 
 
 def detections_per_frame(path: Path) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -20,16 +20,18 @@ from accelchain.cli.wording import bandwidth, latency, microseconds
 _LEAST_SCALE = 0.68
 
 
-def render(record: RunRecord, graph: str, target: Path) -> str:
+def render(record: RunRecord, graph: str, target: Path, copies: Mapping[str, Path] | None = None) -> str:
     """Return the page for a run that has ended.
 
     Args:
         record: what was seen of the run.
         graph: the flow's picture as SVG.
         target: where the page will lie: links to results are relative to it.
+        copies: files of this machine by the address of a result that lies elsewhere, for pictures of it.
     """
     status, document = record.status, record.document
     artifacts = status.get("outputs", {}).get("artifacts", [])
+    files_ = [(artifact["name"], _file(artifact["uri"], copies or {})) for artifact in artifacts]
     end = record.end or {"type": "Unknown", "reason": "", "message": ""}
     good = end["type"] == "Succeeded"
     last = max((s.seconds for s in record.samples), default=0.0)
@@ -42,12 +44,12 @@ def render(record: RunRecord, graph: str, target: Path) -> str:
         message=escape(end.get("message", "")),
         facts=_facts(record, status, document),
         warnings="".join(f'<p class="warning">{escape(w)}</p>' for w in status.get("warnings", ())),
-        pictures=_pictures(artifacts),
+        pictures=_pictures(files_),
         graph=_scrollable(graph),
         functions=_function_rows(status, document),
         edges=_edge_rows(document.get("edges") or status.get("edges") or ()),
         throughput=_throughput(record),
-        detections=_detections(artifacts),
+        detections=_detections(files_),
         timeline=timeline(list(record.appearances.values()), last),
         log=_log(record),
         results=_results(artifacts, target),
@@ -137,14 +139,17 @@ def _throughput(record: RunRecord) -> str:
     return lines([("whole flow", whole), *functions.items()], "seconds", "frames/s")
 
 
-def _pictures(artifacts: Sequence[dict[str, Any]]) -> str:
+def _file(uri: str, copies: Mapping[str, Path]) -> Path | None:
+    return copies.get(uri) or local_path(uri)
+
+
+def _pictures(results: Sequence[tuple[str, Path | None]]) -> str:
     parts = []
-    for artifact in artifacts:
-        path = local_path(artifact["uri"])
+    for name, path in results:
         if path is None or path.suffix.lower() not in VIDEO_SUFFIXES:
             continue
         for picture in pictures(path):
-            caption = f"{artifact['name']}, frame {picture.frame}, {picture.seconds:.1f} s"
+            caption = f"{name}, frame {picture.frame}, {picture.seconds:.1f} s"
             parts.append(
                 f'<figure><img alt="{escape(caption)}" src="{picture.data_uri}">'
                 f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -152,9 +157,8 @@ def _pictures(artifacts: Sequence[dict[str, Any]]) -> str:
     return "".join(parts)
 
 
-def _detections(artifacts: Sequence[dict[str, Any]]) -> str:
-    for artifact in artifacts:
-        path = local_path(artifact["uri"])
+def _detections(results: Sequence[tuple[str, Path | None]]) -> str:
+    for _, path in results:
         if path is not None and path.suffix == ".jsonl":
             chart = bars(detections_per_frame(path), "frame", "detections")
             if chart:

@@ -180,6 +180,7 @@ def test_a_nested_chain_in_a_cluster(
     after = on_s3.run(fused, address=str(CLIP), frames=FRAMES)
     check_same(after, unfused)
     assert after.artifacts("people")["lines"].uri.startswith(f"{scheme}://mlpipeline/v2/nested/{after.run_id}/people/")
+    assert b"Detections a frame" in after.read(after.artifacts("people")["report"])
     (flow,) = flows(cluster, after)
     owner = flow["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["uid"]) == ("Workflow", after.workflow["metadata"]["uid"])

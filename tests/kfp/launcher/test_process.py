@@ -179,6 +179,7 @@ async def test_a_flow_that_somebody_deletes_fails_the_task(api: Api) -> None:
     await api.client.delete(DATA_FLOW, flow["metadata"]["name"], NAMESPACE)
     assert await launcher.code() == 1
     assert "was deleted while it ran" in launcher.last
+    assert json.loads((api.folder / "task/executor_output.json").read_text())["parameterValues"] == {}
 
 
 async def test_a_flow_that_nobody_takes_up_is_given_up_in_time(api: Api) -> None:

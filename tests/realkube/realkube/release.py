@@ -18,7 +18,7 @@ from realkube.process import run
 REPOSITORY = Path(__file__).parents[3]
 NAMESPACE = "accelchain-system"
 CONTROLLERS = ("chain", "dataflow", "scheduler")
-IMAGES = ("operator", "node", "worker")
+IMAGES = ("operator", "launcher", "node", "worker")
 _CHART = "manifests/charts/accelchain"
 _READY_SECONDS = 120
 _SETUP_SECONDS = 300.0

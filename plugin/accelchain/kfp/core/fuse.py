@@ -18,7 +18,7 @@ from accelchain.kfp.core.nested import nest
 from accelchain.kfp.core.pipeline import ROOT, Pipeline, dags, tasks_of
 from accelchain.kfp.core.report import Entry, FuseError, JsonObject, Stop
 
-DEFAULT_IMAGE: Final = "localhost/accelchain-operator:dev"
+DEFAULT_IMAGE: Final = "localhost/accelchain-launcher:dev"
 """Holds ``python3 -m accelchain.kfp.launcher``; ``make images`` builds it."""
 
 

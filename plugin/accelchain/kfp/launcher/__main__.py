@@ -19,6 +19,7 @@ from accelchain.kfp.launcher.lines import Lines, complain
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _END_SECONDS = 10.0
 """For everything that is torn down after a signal."""
+_DELETE_SECONDS = 120.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 async def _work(given: argparse.Namespace, started: float) -> int:
     from accelchain.kfp.launcher.deploy import delete, deploy
     from accelchain.kfp.launcher.manifest import payload_of
+    from accelchain.kfp.launcher.outcome import write_nothing
     from accelchain.kfp.launcher.place import place
     from accelchain.kfp.launcher.run import Run
     from accelchain.kfp.launcher.task import task_of
@@ -50,13 +52,19 @@ async def _work(given: argparse.Namespace, started: float) -> int:
         payload = payload_of(given)
     task = task_of(given.executor_input, payload)
     lines = Lines()
-    async with place(task.output_file, given.kubeconfig, given.context, given.namespace, lines.say) as here:
-        if given.command == "delete":
-            return await here.while_whole(delete(here, given.name, task, payload, lines, given.run_timeout or 120.0))
-        if given.command == "deploy":
-            return await here.while_whole(deploy(payload, task, here, lines, started, given.ready_timeout))
-        run = Run(payload, task, here, lines, started, given.ready_timeout, given.run_timeout)
-        return await here.while_whole(run.whole())
+    try:
+        async with place(task.output_file, given.kubeconfig, given.context, given.namespace, lines.say) as here:
+            if given.command == "delete":
+                return await here.while_whole(
+                    delete(here, given.name, task, payload, lines, given.run_timeout or 120.0)
+                )
+            if given.command == "deploy":
+                return await here.while_whole(deploy(payload, task, here, lines, started, given.ready_timeout))
+            run = Run(payload, task, here, lines, started, given.ready_timeout, given.run_timeout)
+            return await here.while_whole(run.whole())
+    except LaunchError:
+        write_nothing(task)
+        raise
 
 
 async def _until_signal(work: Coroutine[Any, Any, int]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from accelchain.kfp.launcher.claim import claim, flow_of, undone
 from accelchain.kfp.launcher.errors import FAILED, SUCCEEDED, WRONG_INPUT, LaunchError
 from accelchain.kfp.launcher.identity import Identity
 from accelchain.kfp.launcher.lines import Lines
+from accelchain.kfp.launcher.outcome import write
 from accelchain.kfp.launcher.place import Place, store_config
-from accelchain.kfp.launcher.run import put
-from accelchain.kfp.launcher.task import Task, executor_output, parameter_files, parameter_values
+from accelchain.kfp.launcher.task import Task, parameter_values
 from accelchain_operators.kube.client import ApiError
 from accelchain_operators.kube.kinds import DATA_FLOW
 
@@ -65,7 +64,7 @@ async def deploy(
                 await undone(here.client, flow, creation)
         raise
     values = parameter_values(payload, task, running)
-    _write(task, values)
+    write(task, values, {})
     lines.say(f"DataFlow {name} runs" + (f": {values['endpoint']}" if values.get("endpoint") else ""))
     return SUCCEEDED
 
@@ -91,7 +90,7 @@ async def delete(here: Place, name: str, task: Task, payload: Payload, lines: Li
         lines.say(f"DataFlow {name} is not there")
     except RunFailed as error:
         raise LaunchError(error.message) from None
-    _write(task, {name_: name for name_ in task.files if payload.results.get(name_, name_) == "dataflow"})
+    write(task, {name_: name for name_ in task.files if payload.results.get(name_, name_) == "dataflow"}, {})
     return SUCCEEDED
 
 
@@ -133,13 +132,3 @@ async def _until_running(here: Place, made: JsonObject, timeout: float, lines: L
     except ApiError as error:
         raise explained(error, meta["namespace"]) from None
     raise AssertionError("a watch does not end by itself")
-
-
-def _write(task: Task, values: dict[str, Any]) -> None:
-    try:
-        for file, text in parameter_files(task, values):
-            put(Path(file), text)
-        if task.output_file:
-            put(Path(task.output_file), json.dumps(executor_output(task, values, {})))
-    except OSError as error:
-        raise LaunchError(f"{error.filename} can't be written: {error.strerror}.") from None

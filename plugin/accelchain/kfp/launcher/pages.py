@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ def metrics(record: RunRecord) -> dict[str, float]:
     return found
 
 
-def page(record: RunRecord, target: Path) -> str:
+def page(record: RunRecord, target: Path, copies: Mapping[str, Path]) -> str:
     """Return the HTML: it needs nothing else, as KFP shows it in a frame of its own."""
     svg = picture(record.name, Shape.of_status(record.status), record.status, record.document)
-    return render(record, svg, target)
+    return render(record, svg, target, copies)
 
 
 def summary(record: RunRecord) -> str:

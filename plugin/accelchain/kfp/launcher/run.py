@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from accelchain.kfp.core.flow import ValueProblem, spec_of
@@ -21,8 +20,9 @@ from accelchain.kfp.launcher.answers import explained
 from accelchain.kfp.launcher.claim import claim, flow_of, kept, removed, undone
 from accelchain.kfp.launcher.errors import FAILED, SUCCEEDED, WRONG_INPUT, LaunchError
 from accelchain.kfp.launcher.lines import Lines, complain
+from accelchain.kfp.launcher.outcome import put, write
 from accelchain.kfp.launcher.place import Place, store_config
-from accelchain.kfp.launcher.task import Task, executor_output, parameter_files, parameter_values
+from accelchain.kfp.launcher.task import Task, parameter_values
 from accelchain_operators.kube.client import ApiError
 
 JsonObject = dict[str, Any]
@@ -105,7 +105,8 @@ class Run:
                     record.add_sample(document, time.monotonic() - self.started)
             except ApiError as error:
                 raise explained(error, meta["namespace"]) from None
-        return self._finish(record)
+        with TemporaryDirectory() as folder:
+            return self._finish(record, await self._copies(record, Path(folder)))
 
     async def _until_end(self, follower: Any, record: Any) -> None:
         following = asyncio.create_task(follower.until_end(self.run_timeout))
@@ -132,18 +133,26 @@ class Run:
                 raise LaunchError(f"DataFlow {record.name} was not running after {timeout:g} s: {why}")
             await asyncio.sleep(0.1)
 
-    def _finish(self, record: Any) -> int:
+    async def _copies(self, record: Any, folder: Path) -> Mapping[str, Path]:
+        """Return files of this machine for results that the report shows, by address."""
+        if self.here.local or "report" not in self.payload.pages or record.status.get("phase") != "Succeeded":
+            return {}
+        from accelchain.kfp.launcher.results import copies
+
+        return await copies(self.here.client, record.flow, folder, self.lines.say)
+
+    def _finish(self, record: Any, copies: Mapping[str, Path]) -> int:
         """Write what KFP is told, and say how it ended."""
         end = record.end or {"type": "Unknown", "reason": "", "message": "it did not end"}
         good = end["type"] == "Succeeded"
         self.lines.placement(record)
-        metadata = self._pages(record)
+        metadata = self._pages(record, copies)
         values: dict[str, Any] = {}
         try:
             if good:
                 values = parameter_values(self.payload, self.task, record.flow)
         finally:
-            self._write(values, metadata)
+            write(self.task, values, metadata)
         if not good:
             sentence = str(end.get("message") or "no more is known")
             refused = end["type"] == "Accepted" or end["reason"] == "InvalidInput"
@@ -152,7 +161,7 @@ class Run:
         self.lines.say(f"{record.name} succeeded: {record.frames} frames, {record.frames_per_second:.1f} frames/s")
         return SUCCEEDED
 
-    def _pages(self, record: Any) -> dict[str, JsonObject]:
+    def _pages(self, record: Any, copies: Mapping[str, Path]) -> dict[str, JsonObject]:
         from accelchain.kfp.launcher import pages  # not needed before the end
 
         made: dict[str, JsonObject] = {
@@ -168,21 +177,12 @@ class Run:
                 made[name] = dict(pages.metrics(record))
                 continue
             path = Path(artifact.path)
-            text = pages.page(record, path) if kind == "report" else pages.summary(record)
+            text = pages.page(record, path, copies) if kind == "report" else pages.summary(record)
             try:
                 put(path, text)
             except OSError as error:  # a run that succeeded does not fail for its page
                 self.lines.say(f"{path} can't be written: {error.strerror}")
         return made
-
-    def _write(self, values: dict[str, Any], metadata: dict[str, JsonObject]) -> None:
-        try:
-            for file, text in parameter_files(self.task, values):
-                put(Path(file), text)
-            if self.task.output_file:
-                put(Path(self.task.output_file), json.dumps(executor_output(self.task, values, metadata)))
-        except OSError as error:
-            raise LaunchError(f"{error.filename} can't be written: {error.strerror}.") from None
 
     async def _remove(self, flow: JsonObject) -> None:
         meta = flow["metadata"]
@@ -194,11 +194,3 @@ class Run:
                 await deletion
         except (TimeoutError, ApiError) as error:
             self.lines.say(f"DataFlow {name} could not be deleted ({error}); the operators end it in a minute")
-
-
-def put(file: Path, text: str) -> None:
-    """Write a file, with the folders above it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(file)

@@ -15,7 +15,7 @@ from accelchain_operators.kube import kinds
 from accelchain_operators.kube.client import JsonObject
 from accelchain_operators.reconcile.attempts import LONGEST_PAUSE, class_of, next_attempt_at, pause_after
 from accelchain_operators.reconcile.deadline import DEADLINE_GRACE
-from accelchain_operators.reconcile.running import PUBLISH_GRACE
+from accelchain_operators.reconcile.running import GRANT_SECONDS, PUBLISH_GRACE
 from accelchain_operators.reconcile.times import rfc3339
 
 Started = Callable[..., Any]
@@ -294,6 +294,34 @@ async def test_publishing_is_granted_to_the_current_attempt_alone(started: Start
     one.terminating()
     await one.settle()
     assert one.actions.grants == (), "its Pod is being deleted: another attempt may follow"
+
+
+@pytest.mark.parametrize("publishes", [True, False])
+async def test_a_flow_whose_worker_may_be_publishing_is_not_ended_before_that_is_known(
+    started: Started, document: Document, publishes: bool
+) -> None:
+    one = await started()
+    one.kube.clock = lambda: one.now
+    one.worker_says(document("Publishing"))
+    await one.settle()
+    (grant,) = one.actions.grants
+    one.fields = {"granted_at": {grant.worker.pod_uid: one.now}}
+    one.now += 1
+    one.change(kinds.DATA_FLOW, "flow", spec={"cancel": True})
+    await one.settle()
+    assert (one.actions.grants, one.actions.watch_workers) == ((), (grant.worker,)), "it is told no more, and followed"
+    assert one.status["phase"] == "Running"
+    if publishes:
+        one.worker_says(document("Succeeded"))
+        await one.settle()
+        one.pod_ends(0, json.dumps(document("Succeeded")))
+        await one.settle()
+        assert one.status["phase"] == "Succeeded", "what is published counts"
+    else:
+        assert one.actions.requeue_after == GRANT_SECONDS - 1
+        one.now += GRANT_SECONDS - 1
+        await one.settle()
+        assert one.condition("Failed")["reason"] == "Cancelled"
 
 
 @pytest.mark.parametrize("change", [{"cancel": True}, {"suspend": True}, {"parameters": {"nothing": 1}}])

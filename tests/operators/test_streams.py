@@ -135,7 +135,7 @@ async def test_a_pod_that_is_gone_leaves_no_document(worker: Worker, streams: tu
     await until(lambda: "pod-uid" in one.documents(["pod-uid"]))
     one.want("flow", [])
     one.forget("pod-uid")
-    assert one.documents(["pod-uid"]) == one.phase_since(["pod-uid"]) == {}
+    assert one.documents(["pod-uid"]) == one.phase_since(["pod-uid"]) == one.granted_at(["pod-uid"]) == {}
 
 
 async def test_a_worker_is_told_that_it_may_publish_until_it_does(
@@ -151,6 +151,7 @@ async def test_a_worker_is_told_that_it_may_publish_until_it_does(
         one.grant("flow", [Grant(worker.watch, 2)])  # the same again, as every look at the flow says it
     await until(lambda: len(worker.grants) >= 4)
     assert worker.grants[0] == {"attempt": 2}
+    assert one.granted_at(["pod-uid"]) == {"pod-uid": 7.0}
     one.forget("pod-uid")  # as any other document would: it no longer asks
     one.want("flow", [])
     told = len(worker.grants)

@@ -211,6 +211,7 @@ class Flows:
             connections=store.owned(kinds.WB_CONNECTION, uid),
             documents=self._streams.documents(pod_uids),
             phase_since=self._streams.phase_since(pod_uids),
+            granted_at=self._streams.granted_at(pod_uids),
             token=token,
             worker=self._worker,
             # Half a second early counts: the timer that asks is as exact as a busy loop allows.

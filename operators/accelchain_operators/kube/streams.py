@@ -38,6 +38,7 @@ class Streams:
         self._clock = clock
         self._documents: dict[str, JsonObject] = {}
         self._phase_since: dict[str, float] = {}
+        self._granted_at: dict[str, float] = {}
         self._tasks: dict[Hashable, dict[str, asyncio.Task[None]]] = {}
         self._granting: dict[Hashable, dict[str, asyncio.Task[None]]] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -49,6 +50,10 @@ class Streams:
     def phase_since(self, pod_uids: Sequence[str]) -> Mapping[str, float]:
         """Return when the phase of each of these pods' documents was first heard of (seconds since 1970)."""
         return {uid: self._phase_since[uid] for uid in pod_uids if uid in self._phase_since}
+
+    def granted_at(self, pod_uids: Sequence[str]) -> Mapping[str, float]:
+        """Return when each of these pods was told last that it may publish (seconds since 1970)."""
+        return {uid: self._granted_at[uid] for uid in pod_uids if uid in self._granted_at}
 
     def want(self, key: Hashable, watches: Sequence[WorkerWatch]) -> None:
         """Follow exactly these workers for this key."""
@@ -82,6 +87,7 @@ class Streams:
         """Drop a pod's document: the pod is gone, and so is who asks for it."""
         self._documents.pop(pod_uid, None)
         self._phase_since.pop(pod_uid, None)
+        self._granted_at.pop(pod_uid, None)
 
     async def close(self) -> None:
         """End all tasks and give connections back."""
@@ -119,6 +125,7 @@ class Streams:
         timeout = aiohttp.ClientTimeout(total=5)
         told = ""
         while (self._documents.get(watch.pod_uid) or {}).get("phase") == "Publishing":
+            self._granted_at[watch.pod_uid] = self._clock()
             try:
                 async with self._http().post(
                     url, json={"attempt": grant.attempt}, headers=headers, timeout=timeout, allow_redirects=False

@@ -14,11 +14,11 @@ from dataclasses import replace
 
 from accelchain_operators.reconcile import status as states
 from accelchain_operators.reconcile.actions import Actions, ApplyStatus, Event, JsonObject
-from accelchain_operators.reconcile.attempts import current_attempt
+from accelchain_operators.reconcile.attempts import Attempt, current_attempt
 from accelchain_operators.reconcile.ending import after_the_end, finish_failure
 from accelchain_operators.reconcile.heartbeat import finish_lost, is_stale, seconds_left
 from accelchain_operators.reconcile.names import is_paused
-from accelchain_operators.reconcile.running import go_on, success
+from accelchain_operators.reconcile.running import go_on, let_publish, success
 from accelchain_operators.reconcile.snapshot import FlowSnapshot
 from accelchain_operators.reconcile.waiting import wait_or_start
 
@@ -56,12 +56,8 @@ def reconcile(snapshot: FlowSnapshot) -> Actions:
         return done
     # What is published counts, though its Pod has not ended yet.
     published = attempt.final is not None and attempt.final.done
-    if flow["spec"].get("cancel") and not published:
-        return finish_failure(snapshot, attempt, "Cancelled", "cancelled by spec.cancel")
-    if snapshot.owner_ended and not published:
-        return finish_failure(snapshot, attempt, "OwnerEnded", f"cancelled: {snapshot.owner_ended}")
-    if is_stale(snapshot) and not published:
-        return finish_lost(snapshot, attempt)
+    if not published and (ended := _ended_by_others(snapshot, attempt)) is not None:
+        return let_publish(snapshot, attempt) or ended
     actions = wait_or_start(snapshot, attempt) if attempt.plan is None else go_on(snapshot, attempt)
     if (left := seconds_left(snapshot)) is not None and not published:
         again = actions.requeue_after
@@ -70,3 +66,12 @@ def reconcile(snapshot: FlowSnapshot) -> Actions:
         return actions
     told = Event(flow, "OwnerNotWatched", snapshot.owner_problem, warning=True)
     return replace(actions, stages=(*actions.stages, (told,)))
+
+
+def _ended_by_others(snapshot: FlowSnapshot, attempt: Attempt) -> Actions | None:
+    """Return the end of a flow that nobody wants any more, or None."""
+    if snapshot.flow["spec"].get("cancel"):
+        return finish_failure(snapshot, attempt, "Cancelled", "cancelled by spec.cancel")
+    if snapshot.owner_ended:
+        return finish_failure(snapshot, attempt, "OwnerEnded", f"cancelled: {snapshot.owner_ended}")
+    return finish_lost(snapshot, attempt) if is_stale(snapshot) else None

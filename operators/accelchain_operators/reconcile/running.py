@@ -27,6 +27,8 @@ END_GRACE = 30.0
 """Seconds that a worker which has reported its result gets to end, before its Pod is deleted."""
 PUBLISH_GRACE = 120.0
 """Seconds that a worker gets to publish once it may."""
+GRANT_SECONDS = 6.0
+"""Seconds after which a worker begins no publication on a grant's word: 5 by its own clock (its fence), and the way."""
 SILENCE = 60.0
 """Seconds after the start of a worker's container within which it is heard of."""
 
@@ -45,13 +47,28 @@ def success(snapshot: FlowSnapshot, attempt: Attempt) -> Actions | None:
     return finish_success(snapshot, attempt, final, completion or rfc3339(snapshot.now), warnings)
 
 
+def let_publish(snapshot: FlowSnapshot, attempt: Attempt) -> Actions | None:
+    """Return what to do before a flow is ended whose worker may be publishing at this moment; None: it is not.
+
+    It was told that it may, and takes that for GRANT_SECONDS. It is told no more: either its end tells that it has
+    published, and that counts, or it never will.
+    """
+    pod, document = attempt.pod, attempt.document
+    if pod is None or attempt.over or document is None or document.phase != "Publishing":
+        return None
+    told = snapshot.granted_at.get(pod["metadata"]["uid"])
+    if told is None or (left := told + GRANT_SECONDS - snapshot.now) <= 0:
+        return None
+    return Actions(requeue_after=left, watch_workers=worker_watch(pod, snapshot.token))
+
+
 def go_on(snapshot: FlowSnapshot, attempt: Attempt) -> Actions:
     """Return what a flow with a plan needs next; one that ``success`` has no answer for."""
     pod, end, final = attempt.pod, attempt.end, attempt.final
     deadline = deadline_of(snapshot.flow, pod)
     late = None if deadline is None else deadline + DEADLINE_GRACE
     if late is not None and snapshot.now >= late and end is None:
-        return finish_late(snapshot, attempt)
+        return let_publish(snapshot, attempt) or finish_late(snapshot, attempt)
     if reason := told_to_stop(snapshot.flow):
         return stop(snapshot, attempt, reason)
     if attempt.over and final is not None and final.reason != "Stopped":

@@ -35,6 +35,8 @@ class FlowSnapshot:
     """The latest document of each worker, by the uid of its pod."""
     phase_since: Mapping[str, float] = field(default_factory=dict)
     """When the phase of each of these documents was first heard of (seconds since 1970)."""
+    granted_at: Mapping[str, float] = field(default_factory=dict)
+    """When each worker was told last that it may publish (seconds since 1970), by the uid of its pod."""
     token: str = ""
     """What the worker's Secret holds, or a fresh random token where there is no Secret yet."""
     worker: WorkerOptions = field(default_factory=LaptopOptions)

@@ -26,3 +26,7 @@ fi
 say "Installing the pinned packages into $venv (a minute or two the first time) ..."
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+# Type checkers don't follow the import hook of an editable installation; they do follow paths in a .pth file.
+"$venv/bin/python" -c 'import pathlib, sysconfig
+folder = pathlib.Path(sysconfig.get_path("purelib"))
+(folder / "accelchain-roots.pth").write_text("".join(f"{pathlib.Path(root).resolve()}\n" for root in ("plugin", "operators", "runtime")))'

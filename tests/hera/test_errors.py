@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hera.workflows import DAG, Container, Parameter, S3Artifact, Steps, Workflow
+from hera.workflows import DAG, Container, Parameter, RetryStrategy, S3Artifact, Steps, Workflow
 from hera.workflows.models import Toleration
 
 from accelchain.hera import Chain, CompositionError, DataFlowTemplate, Frames, PlacementRule, accelerated
@@ -192,11 +192,63 @@ def test_a_chain_is_called_in_a_dag_or_in_steps(shrink: Callable[..., Chain]) ->
 
 
 def test_two_different_chains_of_one_name(shrink: Callable[..., Chain]) -> None:
+    video = {"video": S3Artifact(bucket="b", key="k")}
     with Workflow(generate_name="w-"), DAG(name="main"):
-        shrink()(name="a")
-        shrink()(name="b")  # the same once more
+        shrink()(name="a", arguments=video)
+        shrink()(name="b", arguments=video)  # the same once more
         with pytest.raises(CompositionError, match="another template 'shrink'"):
-            shrink(rate=3)(name="c")
+            shrink(rate=3)(name="c", arguments=video)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"vidoe": "x"}, "'shrink' takes no argument 'vidoe': did you mean 'video'?"),
+        ([S3Artifact(name="film", bucket="b", key="k")], "'shrink' takes no argument 'film': choose from: "),
+        (None, "'shrink' lacks its argument 'video': give arguments={'video': …}."),
+    ],
+)
+def test_arguments_of_a_call(shrink: Callable[..., Chain], arguments: Any, says: str) -> None:
+    with Workflow(generate_name="w-"), DAG(name="main"), pytest.raises(CompositionError) as caught:
+        shrink()(name="a", arguments=arguments)
+    assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"emit": "pod"}, "template 'shrink': emit is 'pod': choose from: plugin, resource."),
+        (
+            {"timeout": "soon"},
+            "template 'shrink': timeout: 'soon' is no duration: write one such as 30s, 10m or 1h30m.",
+        ),
+        ({"retries": 1, "retry_strategy": RetryStrategy(limit="2")}, "chain 'shrink': retries and retry_strategy"),
+    ],
+)
+def test_fields_that_fit_nothing(shrink: Callable[..., Chain], fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(CompositionError) as caught:
+        shrink(**fields)
+    assert str(caught.value).startswith(says)
+
+
+def test_a_name_that_argo_does_not_take() -> None:
+    with (
+        pytest.raises(CompositionError, match="template 'my_chain': Argo takes names of letters"),
+        Chain("my_chain") as c,
+    ):
+        encode_video(decode_video(c.input("video")), uri=c.output("small"))
+
+
+def test_calls_that_do_not_fit_the_function() -> None:
+    with Chain("c") as c:
+        frames = decode_video(c.input("video"))
+        with pytest.raises(TypeError, match=r"filter_resize\(\) has no argument 'widht': did you mean 'width'\?"):
+            filter_resize(frames, widht=300, height=300)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=r"filter_resize\(\): missing a required argument: 'height': it takes"):
+            filter_resize(frames, width=300)  # type: ignore[call-arg]
+        with pytest.raises(CompositionError, match="device_types: there is no 'tpu': did you mean 'gpu'"):
+            filter_resize.options(device_types=["tpu"])  # type: ignore[list-item]
+        encode_video(frames, uri=c.output("small"))
 
 
 def test_artifacts_have_no_way_into_a_resource_template(shrink: Callable[..., Chain]) -> None:

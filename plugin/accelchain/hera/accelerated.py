@@ -15,6 +15,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from hera.workflows._context import _context
 
 from accelchain.api.common import DeviceType
+from accelchain.chain.problems import choose
 from accelchain.hera.errors import CompositionError
 from accelchain.hera.options import Options
 from accelchain.hera.ports import ChainPort
@@ -77,7 +78,7 @@ class Accelerated(Generic[P, R]):
         """
         pieces = _context.pieces
         if pieces and isinstance(pieces[-1], Composer):
-            result: R = pieces[-1].call(self, self.signature.bind.bind(*args, **kwargs))
+            result: R = pieces[-1].call(self, self._bound(*args, **kwargs))
             return result
         if pieces:
             kind = type(pieces[-1]).__name__
@@ -85,7 +86,7 @@ class Accelerated(Generic[P, R]):
                 f"'{self.body.__name__}' ({self.function_name}) is called in a {kind}, where steps hand over files, "
                 f"not {self._carries()}: call it in `with Chain(…)`, from a source to a sink, and call the chain here."
             )
-        return self._run(self.signature.bind.bind(*args, **kwargs))
+        return self._run(self._bound(*args, **kwargs))
 
     def options(
         self,
@@ -121,6 +122,15 @@ class Accelerated(Generic[P, R]):
     def __rrshift__(self, other: Any) -> Any:
         """Call the function with what stands on the left; a tuple gives several arguments."""
         return Stage(self, {}).__rrshift__(other)
+
+    def _bound(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
+        known = self.signature.bind.parameters
+        for wrong in kwargs.keys() - known.keys():
+            raise TypeError(f"{self.body.__name__}() has no argument '{wrong}': {choose(wrong, known)}")
+        try:
+            return self.signature.bind.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.body.__name__}(): {error}: it takes {', '.join(known)}.") from None
 
     def _carries(self) -> str:
         names = dict.fromkeys(p.type.port.name for p in (*self.signature.inputs, *self.signature.outputs))

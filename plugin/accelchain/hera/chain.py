@@ -260,7 +260,16 @@ class Chain(DataFlowTemplate, ContextMixin, Composer):
     def _build_outputs(self) -> Outputs | None:
         return declared_outputs(super()._build_outputs(), self._given.values(), self._output_artifacts.values())
 
+    def _check_fields(self) -> None:
+        super()._check_fields()
+        if self.retries is not None and self.retry_strategy is not None:
+            raise CompositionError(
+                f"chain '{self.name}': retries and retry_strategy: each attempt of Argo's would try so often again: "
+                "keep one of them."
+            )
+
     def _check(self) -> None:
+        self._check_fields()
         check_draft(self._draft, str(self.name), self._types(), self._draft.rules(self.placement))
 
     def _types(self) -> tuple[FunctionType, ...]:

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from accelchain.api.common import DeviceType
 from accelchain.api.data_flow import PlacementRule
+from accelchain.chain.problems import choose
+from accelchain.hera.errors import CompositionError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,15 @@ class Options:
     """Only these implementations of the FunctionType."""
     rate: float | None = None
     """Frames a second that this function is to take, where it differs from the chain's."""
+
+    def __post_init__(self) -> None:
+        """Check what is chosen from a few.
+
+        Raises:
+            CompositionError: there is no such type of devices.
+        """
+        for wrong in set(self.device_types) - set(get_args(DeviceType)):
+            raise CompositionError(f"device_types: there is no '{wrong}': {choose(wrong, get_args(DeviceType))}")
 
     def rule(self, function: str) -> PlacementRule | None:
         """Return the placement rule for the function of that name in the chain, None where there is nothing to say."""

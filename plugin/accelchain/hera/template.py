@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,16 +12,20 @@ from hera.workflows import Workflow
 from hera.workflows._context import _context
 from hera.workflows._meta_mixins import CallableTemplateMixin
 from hera.workflows._mixins import IOMixin, TemplateMixin
-from hera.workflows.models import Outputs, SuppliedValueFrom, Template, ValueFrom
+from hera.workflows.models import Arguments, Outputs, SuppliedValueFrom, Template, ValueFrom
 from hera.workflows.models import Parameter as ModelParameter
 from hera.workflows.models.io.k8s.apimachinery.pkg.util.intstr import IntOrString
 
 from accelchain.api.data_flow import DataFlowSpec
 from accelchain.argo.core.body import KEY
+from accelchain.argo.core.deadline import parse_duration
+from accelchain.chain.problems import choose
 from accelchain.hera.accelerated import Composer
 from accelchain.hera.body import as_resource, checked, with_paths
 from accelchain.hera.errors import CompositionError
 
+_NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]{0,127}")
+"""argoproj/argo-workflows v4.1.2, workflow/validate/validate.go: isValidWorkflowFieldName."""
 _FOR_PODS = (
     "affinity",
     "archive_location",
@@ -81,7 +86,8 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
         """Make a Task in a DAG, a Step in Steps: ``chain(name=…, arguments={…}, when=…, with_items=[…])``.
 
         Raises:
-            CompositionError: there is no DAG or Steps here, or another template of this name is in the Workflow.
+            CompositionError: there is no DAG or Steps here, another template of this name is in the Workflow, or an
+                argument is unknown or missing.
         """
         pieces = _context.pieces
         if args:
@@ -94,7 +100,23 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
                 raise CompositionError(
                     f"the Workflow has another template '{self.name}', and Hera would run that one: rename one of them."
                 )
+        self._check_arguments(kwargs.get("arguments"))
         return super().__call__(**kwargs)
+
+    def _check_arguments(self, arguments: Any) -> None:
+        inputs = self._build_inputs()
+        known = (
+            {each.name: _is_given(each) for each in (*(inputs.parameters or ()), *(inputs.artifacts or ()))}
+            if inputs
+            else {}
+        )
+        given = [name for each in _listed(arguments) for name in (each if isinstance(each, Mapping) else [each.name])]
+        for name in given:
+            if name not in known:
+                raise CompositionError(f"'{self.name}' takes no argument '{name}': {choose(str(name), known)}")
+        for name, is_there in known.items():
+            if not is_there and name not in given:
+                raise CompositionError(f"'{self.name}' lacks its argument '{name}': give arguments={{'{name}': …}}.")
 
     def _equals(self, other: DataFlowTemplate) -> bool:
         return other is self or other._build_template() == self._build_template()
@@ -139,12 +161,32 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
         outputs.parameters = [*(outputs.parameters or []), *added]
         return outputs
 
+    def _check_fields(self) -> None:
+        """Check what Argo or we would refuse later, and what Python's types don't stop.
+
+        Raises:
+            CompositionError: a field is wrong.
+        """
+        where = f"template '{self.name}'"
+        if not _NAME.fullmatch(str(self.name)):
+            raise CompositionError(
+                f"{where}: Argo takes names of letters, digits and '-', 128 at most, that begin with a letter or digit."
+            )
+        if self.emit not in ("plugin", "resource"):
+            raise CompositionError(f"{where}: emit is '{self.emit}': {choose(str(self.emit), ('plugin', 'resource'))}")
+        if self.timeout is not None and "{{" not in str(self.timeout):
+            try:
+                parse_duration(self.timeout)
+            except ValueError as error:
+                raise CompositionError(f"{where}: timeout: {error}.") from None
+
     def _build_template(self) -> Template:
         """Return the template.
 
         Raises:
             CompositionError: something in it is wrong, or would have no effect.
         """
+        self._check_fields()
         for unused in _FOR_PODS:
             if getattr(self, unused) is not None:
                 raise CompositionError(
@@ -172,3 +214,20 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
         document = with_paths(plain.model_dump(exclude_none=True, by_alias=True))
         document = checked(document | {"plugin": {KEY: self._body()}})
         return Template.model_validate(as_resource(document) if self.emit == "resource" else document)
+
+
+def _listed(arguments: Any) -> Sequence[Any]:
+    """Return a call's arguments as Hera takes them: none, a mapping, or a list of mappings, parameters, artifacts."""
+    if arguments is None:
+        return ()
+    if isinstance(arguments, Arguments):
+        return (*(arguments.parameters or ()), *(arguments.artifacts or ()))
+    return arguments if isinstance(arguments, Sequence) else [arguments]
+
+
+def _is_given(entry: Any) -> bool:
+    """Tell whether an input has a value of its own."""
+    if isinstance(entry, ModelParameter):
+        return entry.value is not None or entry.default is not None or entry.value_from is not None
+    places = entry.model_dump(exclude_none=True)
+    return bool(entry.optional) or bool(places.keys() - {"name", "path", "archive", "mode", "optional", "description"})

@@ -40,6 +40,7 @@ MUTATIONS: list[tuple[str, Json, str, str, str]] = [
     ("chain.functions.0.parameters.uri", "$(inputs.vidoe.uri)", "UnknownParameter", f"{F}[0].parameters.uri", "did you mean 'video'?"),
     ("chain.functions.0.parameters.uri", "street.mp4", "InvalidParameter", f"{F}[0].parameters.uri", "relative"),
     ("chain.functions.5.parameters.uri", "file:///out/a.mp4", "InvalidParameter", f"{F}[5].parameters.uri", "function 'encode' writes to"),
+    ("chain.functions.5.parameters.uri", "$(outputs.annotated.uri)", "InvalidParameter", "spec.outputs.annotated.uri", "function 'encode' writes to"),
     ("chain.functions.5.parameters.uri", "file:///data/street.mp4", "InvalidParameter", f"{F}[5].parameters.uri", "function 'decode' reads from"),
     ("chain.parameters.0.default", "high", "InvalidParameter", "spec.chain.parameters[0].default", "a number is wanted"),
     ("chain.parameters.0.minimum", 0.9, "InvalidParameter", "spec.parameters.threshold", "below the minimum"),

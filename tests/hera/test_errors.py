@@ -314,3 +314,61 @@ def test_a_spec_that_is_wrong() -> None:
         DataFlowTemplate("t")._build_template()
     with pytest.raises(CompositionError, match=r"owner.*(complete_when|completeWhen)"):
         DataFlowTemplate("t", dataflow={"chainRef": {"name": "c"}}, owner="None")._build_template()
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda p: p * 2,
+        lambda p: 2 * p,
+        lambda p: p + 1,
+        lambda p: p > 3,
+        lambda p: -p,
+        lambda p: p // 2,
+        lambda p: not p,
+    ],
+)
+def test_nothing_is_calculated_from_a_value_that_argo_fills_in(use: Callable[[Any], Any]) -> None:
+    with Chain("c") as c:
+        width = c.parameter("width", int)
+        with pytest.raises(CompositionError, match="parameter 'width': its value is known when the step starts"):
+            use(width)
+        assert f"s3://b/{width}" == "s3://b/" + str(width) == "s3://b/{{inputs.parameters.width}}"
+        encode_video(filter_resize(decode_video(c.input("v")), width=width, height=16), uri=c.output("o"))
+
+
+def test_a_value_of_another_task_is_passed_by_arguments() -> None:
+    with Workflow(generate_name="w-") as w, DAG(name="main"):
+        task = Container(name="say", image="i", outputs=Parameter(name="width", value_from={"path": "/x"}))()
+        with pytest.raises(CompositionError, match=r"uses tasks\.say, which only the template that calls it knows"):
+            with Chain("c") as c:
+                small = filter_resize(decode_video(c.input("v")), width=task.get_parameter("width"), height=16)
+                encode_video(small, uri=c.output("o"))
+            c._build_template()
+    del w
+
+
+def test_a_template_is_not_called_in_one_of_its_name(shrink: Callable[..., Chain]) -> None:
+    with Workflow(generate_name="w-"), DAG(name="shrink"), pytest.raises(CompositionError, match="of the same name"):
+        shrink()(name="a", arguments={"video": S3Artifact(bucket="b", key="k")})
+
+
+def test_two_sinks_do_not_share_an_output() -> None:
+    with (
+        pytest.raises(CompositionError, match="output 'o' is written by 'encode-video' and 'encode-video-2'"),
+        Chain("c") as c,
+    ):
+        frames, out = decode_video(c.input("v")), c.output("o")
+        encode_video(frames, uri=out)
+        encode_video(filter_resize(frames, width=16, height=16), uri=out)
+
+
+def test_kinds_of_arguments(shrink: Callable[..., Chain]) -> None:
+    with Chain("by-address") as by_address:
+        key = by_address.parameter("key", str)
+        encode_video(decode_video(by_address.input("v", uri=f"s3://b/{key}")), uri=by_address.output("o"))
+    with Workflow(generate_name="w-"), DAG(name="main"):
+        with pytest.raises(CompositionError, match="argument 'video': it is an artifact: give S3Artifact"):
+            shrink()(name="a", arguments={"video": "s3://b/k"})
+        with pytest.raises(CompositionError, match="argument 'key': it is a parameter, and gets an artifact"):
+            by_address(name="b", arguments={"key": S3Artifact(bucket="b", key="k")})

@@ -144,15 +144,15 @@ def _evaluate(
 def _check_targets(drafts: Mapping[str, Draft], problems: Problems) -> None:
     """Check that no sink writes where another one writes, or where a function reads."""
     reads = {normal_address(address): (name, origin) for name, address, origin in _addresses(drafts, writes=False)}
-    writes: dict[str, str] = {}
+    writes: dict[str, tuple[str, str]] = {}
     for name, address, origin in _addresses(drafts, writes=True):
         place = normal_address(address)
-        writer = writes.setdefault(place, name)
+        writer, written_as = writes.setdefault(place, (name, origin))
         reader, read_from = reads.get(place, ("", ""))
         of_flow = origin.startswith("spec.outputs.")  # equal addresses of the flow itself were told already
         if reader and not (of_flow and read_from.startswith("spec.inputs.")):
             other = f"function '{reader}' reads from"
-        elif writer != name and not of_flow:
+        elif writer != name and (not of_flow or origin == written_as):
             other = f"function '{writer}' writes to"
         else:
             continue

@@ -16,6 +16,7 @@ from accelchain.argo.core.unknown import fill
 from accelchain.chain.problems import choose
 from accelchain.hera.errors import CompositionError
 
+_OTHERS = re.compile(r"\{\{=?[^{}]*?\b((?:tasks|steps)\.[-\w]+)")
 _PARAMETER = re.compile(r"\{\{\s*inputs\.parameters\.([-\w]+)\s*\}\}")
 
 
@@ -59,6 +60,11 @@ def _check_names(template: dict[str, Any]) -> None:
             if double := next((name for name in names if names.count(name) > 1), None):
                 raise CompositionError(f"{where}: {side}.{kind} has '{double}' twice: declare it once.")
             declared.update(names if (side, kind) == ("inputs", "parameters") else ())
+    for other in _OTHERS.findall(json.dumps(template["plugin"])):
+        raise CompositionError(
+            f"{where} uses {other}, which only the template that calls it knows: declare a parameter for it "
+            "(chain.parameter), and pass it by arguments."
+        )
     for name in _PARAMETER.findall(json.dumps(template["plugin"])):
         if name not in declared:
             raise CompositionError(

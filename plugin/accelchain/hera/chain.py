@@ -28,6 +28,7 @@ from accelchain.hera.parameters import given_parameters
 from accelchain.hera.ports import ChainPort
 from accelchain.hera.tasks import ChainTasks, tasks_of
 from accelchain.hera.template import DataFlowTemplate
+from accelchain.hera.unknown import Unknown
 from accelchain.hera.values import Address, Video
 
 T = TypeVar("T", bound=Scalar)
@@ -167,7 +168,7 @@ class Chain(DataFlowTemplate, ContextMixin, Composer):
         if name in self._parameters:
             raise CompositionError(f"chain '{self.name}' has a parameter '{name}' already: use what it returned.")
         self._parameters[name] = Parameter(name=name, value=default, description=description)
-        return f"{{{{inputs.parameters.{name}}}}}"
+        return Unknown(f"{{{{inputs.parameters.{name}}}}}")
 
     def result(
         self, name: str, source: str | None = None, *, default: Any = MISSING, global_name: str | None = None

@@ -65,10 +65,16 @@ def check_draft(draft: Draft, name: str, types: Sequence[FunctionType], rules: S
 def _check_uses(draft: Draft, name: str) -> None:
     if not draft.functions:
         raise CompositionError(f"chain '{name}' has no functions: call accelerated functions in its `with` block.")
-    values = [value for function in draft.functions.values() for value in function.parameters.values()]
     for kind, endpoints in (("input", draft.inputs), ("output", draft.outputs)):
         for endpoint in endpoints:
-            if not _uses(values, f"$({kind}s.{endpoint}.uri)"):
+            reference = f"$({kind}s.{endpoint}.uri)"
+            users = [n for n, function in draft.functions.items() if _uses(function.parameters.values(), reference)]
+            if kind == "output" and len(users) > 1:
+                raise CompositionError(
+                    f"chain '{name}': output '{endpoint}' is written by {' and '.join(map(repr, users))}: "
+                    "give each an output of its own."
+                )
+            if not users:
                 user = "source" if kind == "input" else "sink"
                 raise CompositionError(
                     f"chain '{name}': {kind} '{endpoint}' is used by no function: "

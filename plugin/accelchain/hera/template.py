@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hera.workflows import Workflow
+from hera.workflows import Artifact, Workflow
 from hera.workflows._context import _context
 from hera.workflows._meta_mixins import CallableTemplateMixin
 from hera.workflows._mixins import IOMixin, TemplateMixin
 from hera.workflows.models import Arguments, Outputs, SuppliedValueFrom, Template, ValueFrom
+from hera.workflows.models import Artifact as ModelArtifact
 from hera.workflows.models import Parameter as ModelParameter
 from hera.workflows.models.io.k8s.apimachinery.pkg.util.intstr import IntOrString
 
@@ -24,6 +25,7 @@ from accelchain.hera.accelerated import Composer
 from accelchain.hera.body import as_resource, checked, with_paths
 from accelchain.hera.errors import CompositionError
 
+_ARTIFACTS = (Artifact, ModelArtifact)
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]{0,127}")
 """argoproj/argo-workflows v4.1.2, workflow/validate/validate.go: isValidWorkflowFieldName."""
 _FOR_PODS = (
@@ -94,6 +96,8 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
             raise CompositionError(f"'{self.name}' takes no positional arguments: give arguments={{name: value}}.")
         if not pieces or isinstance(pieces[-1], Workflow | Composer):
             raise CompositionError(f"'{self.name}' is a template: call it in a `with DAG(…)` or `with Steps(…)` block.")
+        if any(getattr(piece, "name", None) == self.name for piece in pieces[1:]):
+            raise CompositionError(f"'{self.name}' is called in a template of the same name: rename one of them.")
         root = pieces[0]
         for other in root.templates if isinstance(root, Workflow) else ():
             if isinstance(other, DataFlowTemplate) and other.name == self.name and not self._equals(other):
@@ -105,17 +109,23 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
 
     def _check_arguments(self, arguments: Any) -> None:
         inputs = self._build_inputs()
-        known = (
-            {each.name: _is_given(each) for each in (*(inputs.parameters or ()), *(inputs.artifacts or ()))}
-            if inputs
-            else {}
-        )
-        given = [name for each in _listed(arguments) for name in (each if isinstance(each, Mapping) else [each.name])]
-        for name in given:
+        entries = (*(inputs.parameters or ()), *(inputs.artifacts or ())) if inputs else ()
+        known: dict[str, Any] = {str(entry.name): entry for entry in entries}
+        given = dict(_pairs(arguments))
+        for name, value in given.items():
             if name not in known:
-                raise CompositionError(f"'{self.name}' takes no argument '{name}': {choose(str(name), known)}")
-        for name, is_there in known.items():
-            if not is_there and name not in given:
+                what = choose(name, known) if known else "it takes none."
+                raise CompositionError(f"'{self.name}' takes no argument '{name}': {what}")
+            wants_artifact, is_artifact = isinstance(known[name], ModelArtifact), isinstance(value, _ARTIFACTS)
+            if wants_artifact and isinstance(value, str | int | float):
+                raise CompositionError(
+                    f"'{self.name}', argument '{name}': it is an artifact: give S3Artifact(…), another task's "
+                    "get_artifact(…), or declare the input with uri= and a parameter."
+                )
+            if not wants_artifact and is_artifact:
+                raise CompositionError(f"'{self.name}', argument '{name}': it is a parameter, and gets an artifact.")
+        for name, entry in known.items():
+            if not _is_given(entry) and name not in given:
                 raise CompositionError(f"'{self.name}' lacks its argument '{name}': give arguments={{'{name}': …}}.")
 
     def _equals(self, other: DataFlowTemplate) -> bool:
@@ -216,13 +226,15 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
         return Template.model_validate(as_resource(document) if self.emit == "resource" else document)
 
 
-def _listed(arguments: Any) -> Sequence[Any]:
-    """Return a call's arguments as Hera takes them: none, a mapping, or a list of mappings, parameters, artifacts."""
-    if arguments is None:
-        return ()
+def _pairs(arguments: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of a call's arguments as Hera takes them: a mapping, or a list of these and of entries."""
     if isinstance(arguments, Arguments):
-        return (*(arguments.parameters or ()), *(arguments.artifacts or ()))
-    return arguments if isinstance(arguments, Sequence) else [arguments]
+        arguments = [*(arguments.parameters or ()), *(arguments.artifacts or ())]
+    for each in arguments if isinstance(arguments, Sequence) else [arguments] if arguments is not None else ():
+        if isinstance(each, Mapping):
+            yield from ((str(name), value) for name, value in each.items())
+        else:
+            yield str(each.name), each
 
 
 def _is_given(entry: Any) -> bool:

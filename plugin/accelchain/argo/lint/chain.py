@@ -61,7 +61,7 @@ def _told(
         yield path, problem.message, False
         return
     location = location_of(path)[1:]
-    if is_unknown(value_at(given, location)[1]):
+    if problem.reason != "UnknownParameter" and is_unknown(value_at(given, location)[1]):
         return
     field = DATAFLOW + path.removeprefix("spec")
     if problem.reason == "UnknownChain" and "chainRef" in given and not known.complete:

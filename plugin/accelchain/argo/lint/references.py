@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What other templates read of our steps: outputs that a step does not declare stay ``{{…}}`` for ever."""
+"""What is read and not there: outputs that a step of ours does not declare, and what our templates read themselves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any, Final
 
 from accelchain.argo.core.body import is_ours
 from accelchain.argo.core.documents import Place
-from accelchain.argo.core.unknown import JsonObject
+from accelchain.argo.core.unknown import TAG, JsonObject
 from accelchain.chain.problems import choose
 
 _REFERENCE: Final = re.compile(
     r"\b(?:tasks|steps)(?:\.|\[')([A-Za-z0-9_-]+)(?:'\])?\.outputs\.(parameters|artifacts)(?:\.|\[')([A-Za-z0-9_-]+)"
 )
+
+
+_OWN: Final = re.compile(r"\binputs(?:\.|\[')(parameters|artifacts)(?:'\])?(?:\.|\[')([A-Za-z0-9_-]+)")
+_OTHERS: Final = re.compile(r"\b((?:tasks|steps)(?:\.|\[')[A-Za-z0-9_-]+)")
 
 
 def check_references(document: JsonObject, places: Sequence[Place]) -> Iterator[tuple[str, str, str]]:
@@ -26,6 +30,8 @@ def check_references(document: JsonObject, places: Sequence[Place]) -> Iterator[
     """
     ours = {place.name: place.template for place in places if is_ours(place.template)}
     for place in places:
+        if is_ours(place.template):
+            yield from _read_by(place)
         called = dict(_called(place, ours))
         if not called:
             continue
@@ -38,6 +44,23 @@ def check_references(document: JsonObject, places: Sequence[Place]) -> Iterator[
                     what = kind.removesuffix("s")
                     message = f"step '{step}' declares no output {what} '{name}': {choose(name, declared)}"
                     yield place.name, path, message
+
+
+def _read_by(place: Place) -> Iterator[tuple[str, str, str]]:
+    """Yield variables in a template of ours that Argo does not fill in there."""
+    for path, text in _texts(place.template, ""):
+        for tag in TAG.findall(text):
+            for kind, name in _OWN.findall(tag):
+                declared = _listed(place.template, "inputs", kind)
+                if name not in declared:
+                    what = kind.removesuffix("s")
+                    message = f"the template declares no input {what} '{name}': {choose(name, declared)}"
+                    yield place.name, path, message
+            for other in _OTHERS.findall(tag):
+                message = (
+                    f"{other} is known in the template that calls this one: pass it on as an argument, and read inputs."
+                )
+                yield place.name, path, message
 
 
 def _called(place: Place, ours: Mapping[str, JsonObject]) -> Iterator[tuple[str, JsonObject]]:
@@ -57,8 +80,12 @@ def _called(place: Place, ours: Mapping[str, JsonObject]) -> Iterator[tuple[str,
 
 
 def _declared(template: JsonObject, kind: str) -> list[str]:
-    outputs = template.get("outputs")
-    listed = outputs.get(kind) if isinstance(outputs, dict) else None
+    return _listed(template, "outputs", kind)
+
+
+def _listed(template: JsonObject, side: str, kind: str) -> list[str]:
+    entries = template.get(side)
+    listed = entries.get(kind) if isinstance(entries, dict) else None
     return [str(item.get("name")) for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 
 

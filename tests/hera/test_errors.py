@@ -372,3 +372,11 @@ def test_kinds_of_arguments(shrink: Callable[..., Chain]) -> None:
             shrink()(name="a", arguments={"video": "s3://b/k"})
         with pytest.raises(CompositionError, match="argument 'key': it is a parameter, and gets an artifact"):
             by_address(name="b", arguments={"key": S3Artifact(bucket="b", key="k")})
+
+
+def test_a_chain_that_is_only_an_exit_handler_joins_the_workflow(shrink: Callable[..., Chain]) -> None:
+    with Chain("clean") as clean:
+        encode_video(decode_video(clean.input("v", uri="s3://b/k")), uri=clean.output("o", uri="s3://b/o"))
+    with Workflow(generate_name="w-", entrypoint="main") as w, DAG(name="main"):
+        shrink()(name="a", arguments={"video": S3Artifact(bucket="b", key="k")}, on_exit=clean)
+    assert {template["name"] for template in w.to_dict()["spec"]["templates"]} == {"main", "clean", "shrink"}

@@ -105,6 +105,9 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
                     f"the Workflow has another template '{self.name}', and Hera would run that one: rename one of them."
                 )
         self._check_arguments(kwargs.get("arguments"))
+        at_exit = kwargs.get("on_exit")
+        if isinstance(root, Workflow) and isinstance(at_exit, DataFlowTemplate) and at_exit not in root.templates:
+            root.templates.append(at_exit)  # Hera writes its name only
         return super().__call__(**kwargs)
 
     def _check_arguments(self, arguments: Any) -> None:

@@ -400,3 +400,32 @@ def test_a_step_that_is_a_dataflow_by_itself_is_retargeted(functions: Functions)
     document["spec"]["templates"][0]["dag"]["tasks"] = [part(document, "a")]
     found = fuse(document, "w", functions)
     assert [(entry.step, entry.outcome) for entry in found.entries] == [("a", "re-targeted")]
+
+
+@pytest.mark.parametrize(
+    ("taken", "made", "ports"),
+    [
+        ("pictures", "pictures", '{"numbers": "pictures"}'),
+        ("pictures", "small", '{"numbers": "pictures"}'),
+        ("pictures", "small", '{"inputs.numbers": "pictures", "outputs.numbers": "small"}'),
+        ("pictures", "small", "{}"),
+    ],
+)
+def test_an_input_and_an_output_of_one_name_may_have_artifacts_of_any(
+    taken: str, made: str, ports: str, functions: Functions
+) -> None:
+    document = workflow()
+    add = part(document, "add")
+    add["metadata"]["annotations"] |= {
+        "accelchain.io/parameters": '{"by": "{{inputs.parameters.by}}"}',
+        "accelchain.io/ports": ports,
+        "accelchain.io/ephemeral": made,
+    }
+    add["inputs"]["artifacts"][0]["name"], add["outputs"]["artifacts"][0]["name"] = taken, made
+    part(document, "b")["arguments"]["artifacts"][0]["name"] = taken
+    part(document, "c")["arguments"] = {
+        "artifacts": [{"name": "numbers", "from": f"{{{{tasks.b.outputs.artifacts.{made}}}}}"}]
+    }
+    found = fuse(document, "w", functions)
+    assert [entry.outcome for entry in found.entries[:3]] == ["fused"] * 3, [entry.sentence for entry in found.entries]
+    assert restored(found.document) == document

@@ -234,3 +234,47 @@ def test_files_that_can_not_be_rewritten_leave_nothing(tmp_path: Path, text: str
     assert done.exit_code == 2
     assert said in done.stderr
     assert not (tmp_path / "out.yaml").exists()
+
+
+def test_validate_looks_into_what_a_resource_template_creates(tmp_path: Path) -> None:
+    chain: JsonObject = {
+        "inputs": [{"name": "video"}],
+        "outputs": [{"name": "small"}],
+        "functions": [
+            {"name": "decode", "type": "decode-video", "parameters": {"uri": "$(inputs.video.uri)"}},
+            {
+                "name": "resize",
+                "type": "filter-resize",
+                "parameters": {"width": "{{inputs.parameters.w}}", "height": 9},
+            },
+            {"name": "encode", "type": "encode-vidoe", "parameters": {"uri": "$(outputs.small.uri)"}},
+        ],
+        "connections": [
+            {"from": "decode.frames", "to": "resize.frames"},
+            {"from": "resize.frames", "to": "encode.nope"},
+        ],
+    }
+    flow = {"inputs": {"video": {"uri": "s3://v/a.mp4"}}, "outputs": {"small": {"uri": "s3://r/a.mp4"}}}
+    step = {
+        "name": "shrink",
+        "inputs": {"parameters": [{"name": "w"}]},
+        "plugin": {
+            "accelchain": {"node": "{{node.name}}", "attempt": "{{retries}}", "dataflow": {"chain": chain, **flow}}
+        },
+    }
+    head = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"generateName": "a-"}}
+
+    def told(template: JsonObject) -> tuple[int, str]:
+        file = tmp_path / "w.yaml"
+        file.write_text(yaml.safe_dump({**head, "spec": {"entrypoint": "shrink", "templates": [template]}}))
+        done = CliRunner().invoke(cli, ["validate", str(file)])
+        return done.exit_code, done.output
+
+    code, said = told(resource_template(step))
+    assert code == 2
+    assert "template shrink: resource.manifest: spec.chain.functions[2].type: no function 'encode-vidoe'" in said
+    assert "resource.manifest: spec.chain.functions[1].parameters.height: 9 is below" in said
+    chain["functions"][2]["type"], chain["connections"][1]["to"] = "encode-video", "encode.frames"
+    chain["functions"][1]["parameters"]["height"] = 90
+    code, said = told(resource_template(step))
+    assert (code, "1 step of accelchain, valid" in said) == (0, True), said

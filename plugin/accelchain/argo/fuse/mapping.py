@@ -190,14 +190,22 @@ class _Parts:
             raise UnmappedError(13, f"its parameter '{declaration.name}' has two addresses")
 
     def _take_port(self, name: str, artifact: str) -> None:
-        if name in self.declared and is_address(self.declared[name]):
-            declaration = self.declared[name]
-            side = "outputs" if writes(declaration, self.type) else "inputs"
+        side, dot, port = name.partition(".")
+        if dot and side in ("inputs", "outputs"):
+            self._take_on(side, port, artifact)
+        elif name in self.declared and is_address(self.declared[name]):
+            self._take_on("outputs" if writes(self.declared[name], self.type) else "inputs", name, artifact)
         else:
-            side = "inputs" if artifact in self.artifacts["inputs"] else "outputs"
             inner, outer = {p.name for p in self.type.spec.inputs}, {p.name for p in self.type.spec.outputs}
-            if (name in inner) != (name in outer):
-                side = "inputs" if name in inner else "outputs"
+            sides = [s for s, ports in (("inputs", inner), ("outputs", outer)) if name in ports] or [
+                "inputs",
+                "outputs",
+            ]
+            mine = [side for side in sides if artifact in self.artifacts[side]] or sides[-1:]
+            for side in mine if len(sides) > 1 and name in inner | outer else mine[:1]:
+                self._take_on(side, name, artifact)
+
+    def _take_on(self, side: str, name: str, artifact: str) -> None:
         if artifact not in self.artifacts[side]:
             raise UnmappedError(7, f"{PORTS} names artifact '{artifact}', which is none of its {side}")
         if name in self.declared and is_address(self.declared[name]):
@@ -219,6 +227,9 @@ class _Parts:
         addresses = list(self._open_addresses(side))
         if len(left) == 1 and len(addresses) == 1:
             self._put_address(addresses[0], left.pop())
+        free = [port.name for port in ports if port.name not in (self.inputs if side == "inputs" else self.outputs)]
+        if len(left) == 1 and len(free) == 1 and not addresses:
+            self._put(side, free[0], left.pop())
         if left:
             raise UnmappedError(
                 8 if side == "outputs" else 7, f"nothing says what artifact '{left[0]}' is to the function"

@@ -14,6 +14,7 @@ from accelchain.argo.core.documents import Place, is_argo, templates, workflow_s
 from accelchain.argo.core.unknown import JsonObject
 from accelchain.argo.lint.finding import Finding, Known
 from accelchain.argo.lint.references import check_references
+from accelchain.argo.lint.resource import check_resource, flow_of
 from accelchain.argo.lint.template import check_template
 from accelchain.argo.lint.text import Document
 from accelchain.chain.document import DocumentError, load_documents
@@ -72,7 +73,7 @@ def lint(documents: Sequence[Document], known: Known) -> Report:
     for document in documents:
         if is_argo(document.value):
             found = list(templates(document.value))
-            steps += sum(is_ours(place.template) for place in found)
+            steps += sum(is_ours(place.template) or flow_of(place.template) is not None for place in found)
             findings += _of_argo(document, found, together)
     return Report(tuple(dict.fromkeys(findings)), steps, len(resources))
 
@@ -130,6 +131,8 @@ def _of_argo(document: Document, places: Sequence[Place], known: Known) -> Itera
                 yield Finding(source, title, place.name or place.path, path, message, odd)
         else:
             yield from _misspelt(document, place)
+            for path, message, odd in check_resource(place, known):
+                yield Finding(source, title, place.name or place.path, path, message, odd)
     ours = [place for place in places if is_ours(place.template)]
     if not ours:
         return

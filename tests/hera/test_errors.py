@@ -338,14 +338,13 @@ def test_nothing_is_calculated_from_a_value_that_argo_fills_in(use: Callable[[An
 
 
 def test_a_value_of_another_task_is_passed_by_arguments() -> None:
-    with Workflow(generate_name="w-") as w, DAG(name="main"):
+    with Workflow(generate_name="w-"), DAG(name="main"):
         task = Container(name="say", image="i", outputs=Parameter(name="width", value_from={"path": "/x"}))()
         with pytest.raises(CompositionError, match=r"uses tasks\.say, which only the template that calls it knows"):
             with Chain("c") as c:
                 small = filter_resize(decode_video(c.input("v")), width=task.get_parameter("width"), height=16)
                 encode_video(small, uri=c.output("o"))
             c._build_template()
-    del w
 
 
 def test_a_template_is_not_called_in_one_of_its_name(shrink: Callable[..., Chain]) -> None:

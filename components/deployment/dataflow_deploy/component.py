@@ -7,7 +7,7 @@ from typing import Optional
 from kfp import compiler, dsl
 
 IMAGE = os.environ.get("ACCELCHAIN_LAUNCHER_IMAGE", "localhost/accelchain-launcher:dev")
-"""The image of accelchain's operators, which has the launcher. The variable counts when the pipeline is compiled."""
+"""The image of accelchain's launcher. The variable counts when the pipeline is compiled."""
 
 
 @dsl.container_component

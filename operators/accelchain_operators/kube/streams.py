@@ -7,12 +7,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from accelchain_operators.kube.client import JsonObject
 from accelchain_operators.reconcile.actions import Grant, WorkerWatch
+
+V = TypeVar("V")
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,10 @@ GRANT_PERIOD = 1.0
 """Seconds between two grants to a worker that has not published yet: it takes one for 5 s only."""
 LONGEST_LINE = 1024 * 1024
 """Bytes. A worker runs users' functions: it must not be able to fill our memory."""
+
+
+def _of(pod_uids: Sequence[str], known: Mapping[str, V]) -> Mapping[str, V]:
+    return {uid: known[uid] for uid in pod_uids if uid in known}
 
 
 class Streams:
@@ -45,15 +51,15 @@ class Streams:
 
     def documents(self, pod_uids: Sequence[str]) -> Mapping[str, JsonObject]:
         """Return the latest document of each of these pods that has sent one."""
-        return {uid: self._documents[uid] for uid in pod_uids if uid in self._documents}
+        return _of(pod_uids, self._documents)
 
     def phase_since(self, pod_uids: Sequence[str]) -> Mapping[str, float]:
         """Return when the phase of each of these pods' documents was first heard of (seconds since 1970)."""
-        return {uid: self._phase_since[uid] for uid in pod_uids if uid in self._phase_since}
+        return _of(pod_uids, self._phase_since)
 
     def granted_at(self, pod_uids: Sequence[str]) -> Mapping[str, float]:
         """Return when each of these pods was told last that it may publish (seconds since 1970)."""
-        return {uid: self._granted_at[uid] for uid in pod_uids if uid in self._granted_at}
+        return _of(pod_uids, self._granted_at)
 
     def want(self, key: Hashable, watches: Sequence[WorkerWatch]) -> None:
         """Follow exactly these workers for this key."""

@@ -125,7 +125,7 @@ class Accelerated(Generic[P, R]):
 
     def _bound(self, *args: Any, **kwargs: Any) -> inspect.BoundArguments:
         known = self.signature.bind.parameters
-        for wrong in kwargs.keys() - known.keys():
+        if wrong := next((name for name in kwargs if name not in known), None):
             raise TypeError(f"{self.body.__name__}() has no argument '{wrong}': {choose(wrong, known)}")
         try:
             return self.signature.bind.bind(*args, **kwargs)

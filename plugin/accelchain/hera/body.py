@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import re
 from typing import Any
 
 from accelchain.argo.core.body import KEY, parse_body
@@ -13,11 +11,9 @@ from accelchain.argo.core.errors import StepError
 from accelchain.argo.core.outputs import check_outputs
 from accelchain.argo.core.resource import resource_template
 from accelchain.argo.core.unknown import fill
+from accelchain.argo.core.variables import variables
 from accelchain.chain.problems import choose
 from accelchain.hera.errors import CompositionError
-
-_OTHERS = re.compile(r"\{\{=?[^{}]*?\b((?:tasks|steps)\.[-\w]+)")
-_PARAMETER = re.compile(r"\{\{\s*inputs\.parameters\.([-\w]+)\s*\}\}")
 
 
 def with_paths(document: dict[str, Any]) -> dict[str, Any]:
@@ -60,16 +56,16 @@ def _check_names(template: dict[str, Any]) -> None:
             if double := next((name for name in names if names.count(name) > 1), None):
                 raise CompositionError(f"{where}: {side}.{kind} has '{double}' twice: declare it once.")
             declared.update(names if (side, kind) == ("inputs", "parameters") else ())
-    for other in _OTHERS.findall(json.dumps(template["plugin"])):
-        raise CompositionError(
-            f"{where} uses {other}, which only the template that calls it knows: declare a parameter for it "
-            "(chain.parameter), and pass it by arguments."
-        )
-    for name in _PARAMETER.findall(json.dumps(template["plugin"])):
-        if name not in declared:
+    for read in variables(template["plugin"]):
+        if read.scope in ("tasks", "steps"):
             raise CompositionError(
-                f"{where} uses {{{{inputs.parameters.{name}}}}} and declares no such parameter: "
-                f"{choose(name, declared)}"
+                f"{where} uses {read.scope}.{read.name}, which only the template that calls it knows: declare a "
+                "parameter for it (chain.parameter), and pass it by arguments."
+            )
+        if read.scope == "parameters" and read.name not in declared and not read.in_expression:
+            raise CompositionError(
+                f"{where} uses {{{{inputs.parameters.{read.name}}}}} and declares no such parameter: "
+                f"{choose(read.name, declared)}"
             )
 
 

@@ -35,8 +35,9 @@ class Options:
         Raises:
             CompositionError: there is no such type of devices.
         """
-        for wrong in set(self.device_types) - set(get_args(DeviceType)):
-            raise CompositionError(f"device_types: there is no '{wrong}': {choose(wrong, get_args(DeviceType))}")
+        known = get_args(DeviceType)
+        if wrong := next((name for name in self.device_types if name not in known), None):
+            raise CompositionError(f"device_types: there is no '{wrong}': {choose(wrong, known)}")
 
     def rule(self, function: str) -> PlacementRule | None:
         """Return the placement rule for the function of that name in the chain, None where there is nothing to say."""

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hera.workflows import Artifact, Workflow
+from hera.workflows import Workflow
 from hera.workflows._context import _context
 from hera.workflows._meta_mixins import CallableTemplateMixin
 from hera.workflows._mixins import IOMixin, TemplateMixin
-from hera.workflows.models import Arguments, Outputs, SuppliedValueFrom, Template, ValueFrom
-from hera.workflows.models import Artifact as ModelArtifact
+from hera.workflows.models import Outputs, SuppliedValueFrom, Template, ValueFrom
 from hera.workflows.models import Parameter as ModelParameter
 from hera.workflows.models.io.k8s.apimachinery.pkg.util.intstr import IntOrString
 
@@ -22,10 +21,10 @@ from accelchain.argo.core.body import KEY
 from accelchain.argo.core.deadline import parse_duration
 from accelchain.chain.problems import choose
 from accelchain.hera.accelerated import Composer
+from accelchain.hera.arguments import check_arguments
 from accelchain.hera.body import as_resource, checked, with_paths
 from accelchain.hera.errors import CompositionError
 
-_ARTIFACTS = (Artifact, ModelArtifact)
 _NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]{0,127}")
 """argoproj/argo-workflows v4.1.2, workflow/validate/validate.go: isValidWorkflowFieldName."""
 _FOR_PODS = (
@@ -104,32 +103,11 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
                 raise CompositionError(
                     f"the Workflow has another template '{self.name}', and Hera would run that one: rename one of them."
                 )
-        self._check_arguments(kwargs.get("arguments"))
+        check_arguments(str(self.name), self._build_inputs(), kwargs.get("arguments"))
         at_exit = kwargs.get("on_exit")
         if isinstance(root, Workflow) and isinstance(at_exit, DataFlowTemplate) and at_exit not in root.templates:
             root.templates.append(at_exit)  # Hera writes its name only
         return super().__call__(**kwargs)
-
-    def _check_arguments(self, arguments: Any) -> None:
-        inputs = self._build_inputs()
-        entries = (*(inputs.parameters or ()), *(inputs.artifacts or ())) if inputs else ()
-        known: dict[str, Any] = {str(entry.name): entry for entry in entries}
-        given = dict(_pairs(arguments))
-        for name, value in given.items():
-            if name not in known:
-                what = choose(name, known) if known else "it takes none."
-                raise CompositionError(f"'{self.name}' takes no argument '{name}': {what}")
-            wants_artifact, is_artifact = isinstance(known[name], ModelArtifact), isinstance(value, _ARTIFACTS)
-            if wants_artifact and isinstance(value, str | int | float):
-                raise CompositionError(
-                    f"'{self.name}', argument '{name}': it is an artifact: give S3Artifact(…), another task's "
-                    "get_artifact(…), or declare the input with uri= and a parameter."
-                )
-            if not wants_artifact and is_artifact:
-                raise CompositionError(f"'{self.name}', argument '{name}': it is a parameter, and gets an artifact.")
-        for name, entry in known.items():
-            if not _is_given(entry) and name not in given:
-                raise CompositionError(f"'{self.name}' lacks its argument '{name}': give arguments={{'{name}': …}}.")
 
     def _equals(self, other: DataFlowTemplate) -> bool:
         return other is self or other._build_template() == self._build_template()
@@ -227,22 +205,3 @@ class DataFlowTemplate(TemplateMixin, IOMixin, CallableTemplateMixin):
         document = with_paths(plain.model_dump(exclude_none=True, by_alias=True))
         document = checked(document | {"plugin": {KEY: self._body()}})
         return Template.model_validate(as_resource(document) if self.emit == "resource" else document)
-
-
-def _pairs(arguments: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of a call's arguments as Hera takes them: a mapping, or a list of these and of entries."""
-    if isinstance(arguments, Arguments):
-        arguments = [*(arguments.parameters or ()), *(arguments.artifacts or ())]
-    for each in arguments if isinstance(arguments, Sequence) else [arguments] if arguments is not None else ():
-        if isinstance(each, Mapping):
-            yield from ((str(name), value) for name, value in each.items())
-        else:
-            yield str(each.name), each
-
-
-def _is_given(entry: Any) -> bool:
-    """Tell whether an input has a value of its own."""
-    if isinstance(entry, ModelParameter):
-        return entry.value is not None or entry.default is not None or entry.value_from is not None
-    places = entry.model_dump(exclude_none=True)
-    return bool(entry.optional) or bool(places.keys() - {"name", "path", "archive", "mode", "optional", "description"})

@@ -196,14 +196,17 @@ class _Parts:
         elif name in self.declared and is_address(self.declared[name]):
             self._take_on("outputs" if writes(self.declared[name], self.type) else "inputs", name, artifact)
         else:
-            inner, outer = {p.name for p in self.type.spec.inputs}, {p.name for p in self.type.spec.outputs}
-            sides = [s for s, ports in (("inputs", inner), ("outputs", outer)) if name in ports] or [
-                "inputs",
-                "outputs",
-            ]
-            mine = [side for side in sides if artifact in self.artifacts[side]] or sides[-1:]
-            for side in mine if len(sides) > 1 and name in inner | outer else mine[:1]:
+            for side in self._sides(name, artifact):
                 self._take_on(side, name, artifact)
+
+    def _sides(self, port: str, artifact: str) -> list[str]:
+        """Return on which sides an artifact belongs to a port: on both, where an input and an output have its name."""
+        ports = {"inputs": self.type.spec.inputs, "outputs": self.type.spec.outputs}
+        sides = [side for side, known in ports.items() if port in {each.name for each in known}]
+        if len(sides) == 1:
+            return sides
+        holding = [side for side in ports if artifact in self.artifacts[side]] or ["outputs"]
+        return holding if sides else holding[:1]  # of none that there is: said when it is taken
 
     def _take_on(self, side: str, name: str, artifact: str) -> None:
         if artifact not in self.artifacts[side]:

@@ -14,7 +14,7 @@ from accelchain.argo.core.documents import Place, is_argo, templates, workflow_s
 from accelchain.argo.core.unknown import JsonObject
 from accelchain.argo.lint.finding import Finding, Known
 from accelchain.argo.lint.references import check_references
-from accelchain.argo.lint.resource import check_resource, flow_of
+from accelchain.argo.lint.resource import as_plugin, check_manifest
 from accelchain.argo.lint.template import check_template
 from accelchain.argo.lint.text import Document
 from accelchain.chain.document import DocumentError, load_documents
@@ -73,8 +73,14 @@ def lint(documents: Sequence[Document], known: Known) -> Report:
     for document in documents:
         if is_argo(document.value):
             found = list(templates(document.value))
-            steps += sum(is_ours(place.template) or flow_of(place.template) is not None for place in found)
+            created = [made for place in found if (made := as_plugin(place)) is not None]
+            steps += sum(is_ours(place.template) for place in found) + len(created)
             findings += _of_argo(document, found, together)
+            for made in created:
+                findings += (
+                    Finding(document.source, document.title, made.name or made.path, *told)
+                    for told in check_manifest(made, together)
+                )
     return Report(tuple(dict.fromkeys(findings)), steps, len(resources))
 
 
@@ -131,8 +137,6 @@ def _of_argo(document: Document, places: Sequence[Place], known: Known) -> Itera
                 yield Finding(source, title, place.name or place.path, path, message, odd)
         else:
             yield from _misspelt(document, place)
-            for path, message, odd in check_resource(place, known):
-                yield Finding(source, title, place.name or place.path, path, message, odd)
     ours = [place for place in places if is_ours(place.template)]
     if not ours:
         return

@@ -5,20 +5,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from accelchain.argo.core.body import is_ours
 from accelchain.argo.core.documents import Place
-from accelchain.argo.core.unknown import TAG, JsonObject
+from accelchain.argo.core.unknown import JsonObject
+from accelchain.argo.core.variables import texts, variables
 from accelchain.chain.problems import choose
 
 _REFERENCE: Final = re.compile(
     r"\b(?:tasks|steps)(?:\.|\[')([A-Za-z0-9_-]+)(?:'\])?\.outputs\.(parameters|artifacts)(?:\.|\[')([A-Za-z0-9_-]+)"
 )
-
-
-_OWN: Final = re.compile(r"\binputs(?:\.|\[')(parameters|artifacts)(?:'\])?(?:\.|\[')([A-Za-z0-9_-]+)")
-_OTHERS: Final = re.compile(r"\b((?:tasks|steps)(?:\.|\[')[A-Za-z0-9_-]+)")
 
 
 def check_references(document: JsonObject, places: Sequence[Place]) -> Iterator[tuple[str, str, str]]:
@@ -35,11 +32,11 @@ def check_references(document: JsonObject, places: Sequence[Place]) -> Iterator[
         called = dict(_called(place, ours))
         if not called:
             continue
-        for path, text in _texts(place.template, ""):
+        for path, text in texts(place.template):
             for step, kind, name in _REFERENCE.findall(text):
                 if step not in called:
                     continue
-                declared = _declared(called[step], kind)
+                declared = _declared(called[step], "outputs", kind)
                 if name not in declared:
                     what = kind.removesuffix("s")
                     message = f"step '{step}' declares no output {what} '{name}': {choose(name, declared)}"
@@ -48,19 +45,20 @@ def check_references(document: JsonObject, places: Sequence[Place]) -> Iterator[
 
 def _read_by(place: Place) -> Iterator[tuple[str, str, str]]:
     """Yield variables in a template of ours that Argo does not fill in there."""
-    for path, text in _texts(place.template, ""):
-        for tag in TAG.findall(text):
-            for kind, name in _OWN.findall(tag):
-                declared = _listed(place.template, "inputs", kind)
-                if name not in declared:
-                    what = kind.removesuffix("s")
-                    message = f"the template declares no input {what} '{name}': {choose(name, declared)}"
-                    yield place.name, path, message
-            for other in _OTHERS.findall(tag):
-                message = (
-                    f"{other} is known in the template that calls this one: pass it on as an argument, and read inputs."
-                )
-                yield place.name, path, message
+    for read in variables(place.template):
+        if read.scope in ("tasks", "steps"):
+            other = f"{read.scope}.{read.name}"
+            message = (
+                f"{other} is known in the template that calls this one: pass it on as an argument, and read inputs."
+            )
+            yield place.name, read.path, message
+        elif read.name not in (declared := _declared(place.template, "inputs", read.scope)):
+            what = read.scope.removesuffix("s")
+            yield (
+                place.name,
+                read.path,
+                f"the template declares no input {what} '{read.name}': {choose(read.name, declared)}",
+            )
 
 
 def _called(place: Place, ours: Mapping[str, JsonObject]) -> Iterator[tuple[str, JsonObject]]:
@@ -79,23 +77,7 @@ def _called(place: Place, ours: Mapping[str, JsonObject]) -> Iterator[tuple[str,
             yield call["name"], template
 
 
-def _declared(template: JsonObject, kind: str) -> list[str]:
-    return _listed(template, "outputs", kind)
-
-
-def _listed(template: JsonObject, side: str, kind: str) -> list[str]:
+def _declared(template: JsonObject, side: str, kind: str) -> list[str]:
     entries = template.get(side)
     listed = entries.get(kind) if isinstance(entries, dict) else None
     return [str(item.get("name")) for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-
-
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        if "{{" in value or path.endswith(("fromExpression", "expression", "when", "from")):
-            yield path, value
-    elif isinstance(value, dict):
-        for key, child in value.items():
-            yield from _texts(child, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for i, child in enumerate(value):
-            yield from _texts(child, f"{path}[{i}]")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -45,17 +45,21 @@ async def copies(client: KubeClient, flow: JsonObject, folder: Path, say: Callab
         say: told why there is no copy.
     """
     places = (flow.get("spec") or {}).get("outputs") or {}
+    stores: dict[str, Any] = {}
     made: dict[str, Path] = {}
     deadline = time.monotonic() + _SECONDS
     for artifact in ((flow.get("status") or {}).get("outputs") or {}).get("artifacts") or ():
         name, uri = str(artifact["name"]), str(artifact["uri"])
         if not uri.startswith("s3://") or _suffix(uri) not in (*VIDEO_SUFFIXES, ".jsonl"):
             continue
+        place = (places.get(name) or {}).get("s3") or {}
+        key = json.dumps(place, sort_keys=True)  # results mostly lie in one store
+        target = folder / f"{len(made)}{_suffix(uri)}"
         try:
-            place = (places.get(name) or {}).get("s3") or {}
-            keys = await _keys(client, flow["metadata"]["namespace"], place)
-            target = folder / f"{len(made)}{_suffix(uri)}"
-            await asyncio.to_thread(_copy, uri, place, keys, target, deadline)
+            if key not in stores:
+                keys = await _keys(client, flow["metadata"]["namespace"], place)
+                stores[key] = await asyncio.to_thread(_store, place, keys)
+            await asyncio.to_thread(_copy, stores[key], uri, target, deadline)
         except NoCopyError as error:
             say(f"the report does without {name}: {error}")
         else:
@@ -69,36 +73,38 @@ def _suffix(uri: str) -> str:
 
 async def _keys(client: KubeClient, namespace: str, place: JsonObject) -> tuple[str, str] | None:
     """Return access key and secret key; None where the store is reached by the pod's own identity."""
-    named = [place.get(key) for key in ("accessKeySecret", "secretKeySecret")]
-    if not all(named):
+    references = [place[key] for key in ("accessKeySecret", "secretKeySecret") if place.get(key)]
+    if len(references) < 2:
         return None
+    secrets: dict[str, JsonObject] = {}
     found = []
-    for reference in named:
-        assert reference is not None
+    for reference in references:
+        name = reference["name"]
         try:
-            secret = await client.get(SECRET, reference["name"], namespace)
-            found.append(base64.b64decode((secret.get("data") or {})[reference["key"]]).decode())
+            if name not in secrets:  # mostly both keys are in one
+                secrets[name] = await client.get(SECRET, name, namespace)
+            found.append(base64.b64decode((secrets[name].get("data") or {})[reference["key"]]).decode())
         except ApiError as error:
             why = "may not be read" if error.code == 403 else "is not there" if error.code == 404 else str(error)
-            raise NoCopyError(f"Secret {reference['name']} {why}") from None
-        except (KeyError, ValueError, binascii.Error):
-            raise NoCopyError(f"Secret {reference['name']} has no good key {reference['key']}") from None
+            raise NoCopyError(f"Secret {name} {why}") from None
+        except (KeyError, ValueError):
+            raise NoCopyError(f"Secret {name} has no good key {reference['key']}") from None
     return found[0], found[1]
 
 
-def _copy(uri: str, place: JsonObject, keys: tuple[str, str] | None, target: Path, deadline: float) -> None:
-    """Copy an object.
+def _store(place: JsonObject, keys: tuple[str, str] | None) -> Any:
+    """Return botocore's client of a store; it connects to nothing yet.
 
     Raises:
-        NoCopyError: it can't be had, is too large, or takes too long.
+        NoCopyError: there is no botocore, or the place is none.
     """
     try:
         import botocore.session
         from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError
     except ImportError:
         raise NoCopyError("this image has no botocore") from None
-    parts, endpoint = urlsplit(uri), str(place.get("endpoint") or "")
+    endpoint = str(place.get("endpoint") or "")
     config = Config(
         connect_timeout=_ANSWER_SECONDS,
         read_timeout=_ANSWER_SECONDS,
@@ -108,7 +114,7 @@ def _copy(uri: str, place: JsonObject, keys: tuple[str, str] | None, target: Pat
         response_checksum_validation="when_required",
     )
     try:
-        client = botocore.session.Session().create_client(
+        return botocore.session.Session().create_client(
             "s3",
             region_name=place.get("region") or _DEFAULT_REGION,
             endpoint_url=f"{'http' if place.get('insecure') else 'https'}://{endpoint}" if endpoint else None,
@@ -116,7 +122,21 @@ def _copy(uri: str, place: JsonObject, keys: tuple[str, str] | None, target: Pat
             aws_secret_access_key=keys[1] if keys else None,
             config=config,
         )
-        answer = client.get_object(Bucket=parts.netloc, Key=parts.path.removeprefix("/"))
+    except (BotoCoreError, ValueError) as error:
+        raise NoCopyError(f"{endpoint or 'the store'} can't be used ({str(error).rstrip('.')})") from None
+
+
+def _copy(store: Any, uri: str, target: Path, deadline: float) -> None:
+    """Copy an object.
+
+    Raises:
+        NoCopyError: it can't be had, is too large, or takes too long.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    parts = urlsplit(uri)
+    try:
+        answer = store.get_object(Bucket=parts.netloc, Key=parts.path.removeprefix("/"))
         if answer["ContentLength"] > _MOST_BYTES:
             raise NoCopyError(f"it has {answer['ContentLength'] >> 20} MiB, {_MOST_BYTES >> 20} are the most")
         with target.open("wb") as file:

@@ -50,8 +50,6 @@ async def test_a_worker_that_is_suspended_and_one_that_is_cancelled(
         left = [x for x in await cluster.left_of(flow["metadata"]["uid"]) if not x.startswith("Pod")]
         return scheduled["reason"] == "Suspended" and "placement" not in flow["status"] and not left
 
-    pod = await cluster.pod()
-    await cluster.client.delete(kinds.POD, pod["metadata"]["name"], "default", grace_seconds=0)  # its kubelet
     await cluster.until(suspended)
     await cluster.client.patch(kinds.DATA_FLOW, "flow", "default", {"spec": {"suspend": False}})
     await cluster.pod(attempt=2)

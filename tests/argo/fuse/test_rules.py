@@ -393,6 +393,31 @@ def test_the_nearest_reason_is_told(functions: Functions) -> None:
     assert told["a"] == zipped and told["c"] == f"its chain stops at 'a': {zipped}"
 
 
+@pytest.mark.parametrize(
+    ("change", "step", "sentence"),
+    [
+        (put("b", arguments={"artifacts": [{**edge("a")["artifacts"][0], "subPath": "x"}]}), "b",
+         "its artifact 'numbers' has subPath: a DataFlow hands on what 'a' gives as it is."),
+        (put("b", arguments={"artifacts": [{"name": "numbers", "fromExpression": "tasks.a.outputs.artifacts.numbers"}]}),
+         "b", "its artifact 'numbers' has fromExpression: a DataFlow hands on what 'a' gives as it is."),
+        (put("b", arguments={"artifacts": [{"name": "numbers", "s3": {"key": "x"}}]}), "b",
+         "no artifact goes from 'a' into one of its inputs."),
+        (put("b", arguments={**edge("a"), "parameters": [{"name": "by", "value": "x"}]}), "b",
+         "its parameter 'by': \"x\" is a string, an integer is wanted."),
+        (put("add", activeDeadlineSeconds=5), "a",
+         "others of the chain have activeDeadlineSeconds, and it has none."),
+    ],
+    ids=["subPath", "expression", "elsewhere", "value", "deadline"],
+)  # fmt: skip
+def test_a_reason_says_where_and_what(change: Change, step: str, sentence: str, functions: Functions) -> None:
+    document = workflow()
+    change(document)
+    told = {entry.step: entry.sentence for entry in fuse(document, "w", functions).entries}
+    assert told[step] == sentence
+    for other in {"a", "b", "c"} - {step}:
+        assert told[other] in (sentence, f"its chain stops at '{step}': {sentence}")
+
+
 def test_a_step_that_is_a_dataflow_by_itself_is_retargeted(functions: Functions) -> None:
     document = workflow()
     args = ["--uri", "/tmp/in/video", "--to", "/tmp/out/result"]

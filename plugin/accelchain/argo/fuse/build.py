@@ -229,10 +229,11 @@ def _check(chain: Chain, given: JsonObject, types: Sequence[FunctionType]) -> No
 
 
 def _told(chain: Chain, problem: Problem) -> Stop:
-    found = re.match(r"chain\.(functions|connections)\[(\d+)\]", problem.path)
+    found = re.match(r"chain\.(functions|connections)\[(\d+)\](?:\.parameters\.(.+))?", problem.path)
     at = min(int(found[2]) + (found[1] == "connections"), len(chain.members) - 1) if found else 0
     edge = problem.reason == "InputNotConnected" or bool(found and found[1] == "connections")
-    return Stop(7 if edge else 13, chain.members[at].name, problem.message)
+    which = f"its parameter '{found[3]}': " if found and found[3] else ""
+    return Stop(7 if edge else 13, chain.members[at].name, which + problem.message)
 
 
 def _function_names(steps: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from accelchain.argo.fuse.leaf import Leaf, named
 from accelchain.argo.fuse.report import Stop
 from accelchain.argo.fuse.scope import Chain, Step, Use
-from accelchain.argo.fuse.tags import ANY
+from accelchain.argo.fuse.tags import ANY, mentions
 
 _HANDED_ON = ("outputs.artifacts.", "outputs.parameters.")
 
@@ -53,7 +53,7 @@ def rule_07_streams(chain: Chain) -> Iterator[Stop]:
             source for a in second.leaf.inputs.values() if (source := second.source(a)) and source[0] == first.name
         ]
         if not edges:
-            yield Stop(7, second.name, f"no artifact goes from '{first.name}' into one of its inputs.")
+            yield Stop(7, second.name, _not_handed_on(first, second))
         for artifact in dict.fromkeys(artifact for _, artifact in edges):
             yield from _handed_on(first, second, first.leaf, artifact, edges.count((first.name, artifact)))
         for artifact in second.leaf.inputs.values():
@@ -62,6 +62,16 @@ def rule_07_streams(chain: Chain) -> Iterator[Stop]:
                 yield Stop(7, second.name, f"its artifact '{artifact}' does not come from '{first.name}'.")
         yield from _written(first, first.leaf)
     yield from _used_within(chain)
+
+
+def _not_handed_on(first: Step, second: Step) -> str:
+    """Say why no artifact of one step is an input of its follower as it is."""
+    for name, argument in second.artifacts.items():
+        if any(mention.step in (first.name, ANY) for mention in mentions(argument)):
+            beside = [key for key in argument if key not in ("name", "from")]
+            what = f"has {' and '.join(beside)}" if beside else "is no plain variable"
+            return f"its artifact '{name}' {what}: a DataFlow hands on what '{first.name}' gives as it is."
+    return f"no artifact goes from '{first.name}' into one of its inputs."
 
 
 def _handed_on(first: Step, second: Step, leaf: Leaf, artifact: str, times: int) -> Iterator[Stop]:

@@ -167,7 +167,7 @@ def rule_11_deadlines(chain: Chain) -> Iterator[Stop]:
         given = {step.name: step.template.get(field) for step, _ in chain.leaves()}
         without = [name for name, value in given.items() if value in (None, "")]
         if without and len(without) < len(given):
-            yield Stop(11, without[0], f"others of the chain have a {field}, and it has none.")
+            yield Stop(11, without[0], f"others of the chain have {field}, and it has none.")
         for name, value in given.items():
             if value in (None, ""):
                 continue

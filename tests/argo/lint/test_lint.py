@@ -354,6 +354,9 @@ def test_whatever_stands_anywhere_is_no_crash(new: Any) -> None:
         assert all(str(finding).endswith((".", "?", "…")) for finding in found.findings), found.findings
 
 
+ARGO = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\n"
+
+
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
@@ -366,6 +369,15 @@ def test_whatever_stands_anywhere_is_no_crash(new: Any) -> None:
          "[{name: a, plugin: {accelchain: {}}}]}}]", 2, "document 1 template a: plugin.accelchain.node: "),
         ("{apiVersion: argoproj.io/v1alpha1, kind: Workflow, x: !!binary aGk=}", 0, ""),
         ("{apiVersion: argoproj.io/v1alpha1, kind: Workflow, x: !!set {a}}", 2, "1.yaml:1:"),
+        (ARGO + "spec: 3", 2, "document 1: spec: this is a number: a mapping is wanted."),
+        (ARGO + "spec:", 2, "document 1: spec: this is nothing: a mapping is wanted."),
+        (ARGO.replace("Work", "CronWork") + "spec: {workflowSpec: []}", 2, "spec.workflowSpec: this is a list: "),
+        (ARGO + "spec: {templates: {name: a}}", 2, "spec.templates: this is a mapping: a list is wanted."),
+        (ARGO + "spec: {templates: [a]}", 2, "spec.templates[0]: this is text: a mapping is wanted."),
+        (ARGO + "spec: {templates: [{dag: {tasks: {a: b}}}]}", 2, "spec.templates[0].dag.tasks: this is a mapping"),
+        (ARGO + "spec: {templates: [{dag: 8}]}", 2, "spec.templates[0].dag: this is a number: a mapping is wanted."),
+        (ARGO + "spec: {templates: [{steps: [{name: x}]}]}", 2, "templates[0].steps[0]: this is a mapping: a list"),
+        (ARGO + "spec: {templates: [{steps: [[{name: x}], ]}, {dag: {tasks: []}}, {steps: }]}", 0, ""),
     ],
 )  # fmt: skip
 def test_texts_of_all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: int, said: str) -> None:

@@ -13,6 +13,7 @@ from accelchain.argo.core.body import KEY, is_ours
 from accelchain.argo.core.documents import Place, is_argo, templates, workflow_specs
 from accelchain.argo.core.unknown import JsonObject
 from accelchain.argo.lint.finding import Finding, Known
+from accelchain.argo.lint.form import faults
 from accelchain.argo.lint.references import check_references
 from accelchain.argo.lint.resource import as_plugin, check_manifest
 from accelchain.argo.lint.template import check_template
@@ -129,7 +130,7 @@ def _of_resource(document: Document, resource: Resource, known: Known) -> Iterat
 
 def _of_argo(document: Document, places: Sequence[Place], known: Known) -> Iterator[Finding]:
     source, title = document.source, document.title
-    for path, message in _names(document.value):
+    for path, message in (*faults(document.value), *_names(document.value)):
         yield Finding(source, title, "", path, message)
     for place in places:
         if is_ours(place.template):

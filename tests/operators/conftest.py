@@ -115,6 +115,8 @@ class FakeKube:
         live = self._stored(type, meta["name"], meta.get("namespace"))
         if meta.get("uid", live["metadata"]["uid"]) != live["metadata"]["uid"]:
             raise ApiError(409, "Conflict", "another object has this name now")
+        if meta.get("resourceVersion", live["metadata"]["resourceVersion"]) != live["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", "the object has been modified")
         key = (type.kind, meta.get("namespace"), meta["name"])
         new = copy.deepcopy(live)
         new.update(self._merged(key, "status", field_manager, {"status": obj["status"]}))

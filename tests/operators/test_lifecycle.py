@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from accelchain_operators.kube import kinds
-from accelchain_operators.kube.client import JsonObject
+from accelchain_operators.kube.client import ApiError, JsonObject
 
 MakeWorld = Callable[..., Any]
 Started = Callable[..., Any]
@@ -323,3 +324,26 @@ async def test_a_flow_that_is_cancelled_after_it_published_has_succeeded(
     world.pod_ends(0, json.dumps(document("Succeeded")))
     await world.settle()
     assert world.status["phase"] == "Succeeded"
+
+
+@pytest.mark.parametrize("who", ["dataflow", "scheduler"])
+async def test_who_looked_before_a_flow_ended_writes_nothing_over_its_end(
+    world: MakeWorld, document: Document, who: str
+) -> None:
+    one = world()
+    await one.applier.run(one.actions_now(), "accelchain-dataflow")  # it is to be placed
+    if who == "dataflow":
+        await one.settle()
+        one.begins(document("Running"))
+    tell, one.kube.on_change = one.kube.on_change, lambda *_: None  # the operator's watch is late
+    ended = copy.deepcopy(one.flow)
+    ended["status"] |= {"phase": "Failed", "message": "ended by another operator"}
+    for condition in ended["status"]["conditions"]:
+        condition["status"] = {"Failed": "True", "Running": "False"}.get(condition["type"], condition["status"])
+    one.kube.put(kinds.DATA_FLOW, ended)
+    one.kube.on_change = tell
+    with pytest.raises(ApiError, match="modified"):
+        await (one.place() if who == "scheduler" else one.step())
+    assert one.status == ended["status"], "the next look is at what there is"
+    await one.settle()
+    assert one.kube.objects["DataFlow", "default", "flow"]["status"] == ended["status"]

@@ -136,7 +136,7 @@ def _over(snapshot: FlowSnapshot, attempt: Attempt, status: JsonObject, event: E
     if attempt.plan is not None:
         existing = (*snapshot.functions, *snapshot.connections)
         layer = individual_statuses(snapshot.flow, attempt.plan, existing, "Pending", None)
-    return Actions((layer, (states.apply_status(snapshot.flow, status, exact=True),), (event,)))
+    return Actions((layer, (states.apply_status(snapshot.flow, status),), (event,)))
 
 
 def _end(
@@ -152,4 +152,4 @@ def _end(
     if attempt.plan is not None:
         layer = (*snapshot.functions, *snapshot.connections)
         last = individual_statuses(flow, attempt.plan, layer, status["phase"], document)
-    return Actions((last, (states.apply_status(flow, status, exact=True),), (event,)))
+    return Actions((last, (states.apply_status(flow, status),), (event,)))

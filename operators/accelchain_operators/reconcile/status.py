@@ -73,25 +73,15 @@ def set_condition(status: JsonObject, type: str, sentence: Sentence, generation:
     conditions.append(condition)
 
 
-def apply_status(flow: JsonObject, status: JsonObject, *, exact: bool = False) -> ApplyStatus:
-    """Return the action that writes the status.
+def apply_status(flow: JsonObject, status: JsonObject) -> ApplyStatus:
+    """Return the action that writes the status, if the flow is still as it was looked at.
 
-    Args:
-        flow: The flow.
-        status: What is written.
-        exact: Only if the flow is still as it was looked at: an attempt ends once, and an end is for good.
+    Who looks at an old flow must not write: an attempt ends once, and an end is for good.
     """
     meta = flow["metadata"]
-    precondition = {"resourceVersion": meta["resourceVersion"]} if exact and "resourceVersion" in meta else {}
-    return ApplyStatus(
-        {
-            "apiVersion": flow["apiVersion"],
-            "kind": flow["kind"],
-            # With its uid: a new flow of the same name must not be told the end of the old one.
-            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"], **precondition},
-            "status": status,
-        }
-    )
+    # With its uid: a new flow of the same name must not be told the end of the old one.
+    known = {name: meta[name] for name in ("name", "namespace", "uid", "resourceVersion") if name in meta}
+    return ApplyStatus({"apiVersion": flow["apiVersion"], "kind": flow["kind"], "metadata": known, "status": status})
 
 
 def refused(flow: JsonObject, problems: Sequence[Problem]) -> JsonObject:

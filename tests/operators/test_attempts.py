@@ -296,9 +296,21 @@ async def test_publishing_is_granted_to_the_current_attempt_alone(started: Start
     assert one.actions.grants == (), "its Pod is being deleted: another attempt may follow"
 
 
+BLUR = [{"function": "soft", "parameters": {"radius": 5}}]
+
+
 @pytest.mark.parametrize("publishes", [True, False])
-async def test_a_flow_whose_worker_may_be_publishing_is_not_ended_before_that_is_known(
-    started: Started, document: Document, publishes: bool
+@pytest.mark.parametrize(
+    ("change", "ends"),
+    [
+        ({"cancel": True}, ("Failed", "Cancelled")),
+        ({"suspend": True}, ("Running", "Suspending")),
+        ({"functionParameters": BLUR}, ("Running", "SpecChanged")),
+    ],
+    ids=["cancelled", "suspended", "changed"],
+)
+async def test_an_attempt_whose_worker_may_be_publishing_is_not_ended_before_that_is_known(
+    started: Started, document: Document, change: JsonObject, ends: tuple[str, str], publishes: bool
 ) -> None:
     one = await started()
     one.kube.clock = lambda: one.now
@@ -307,21 +319,21 @@ async def test_a_flow_whose_worker_may_be_publishing_is_not_ended_before_that_is
     (grant,) = one.actions.grants
     one.fields = {"granted_at": {grant.worker.pod_uid: one.now}}
     one.now += 1
-    one.change(kinds.DATA_FLOW, "flow", spec={"cancel": True})
+    one.change(kinds.DATA_FLOW, "flow", spec=change)
     await one.settle()
     assert (one.actions.grants, one.actions.watch_workers) == ((), (grant.worker,)), "it is told no more, and followed"
-    assert one.status["phase"] == "Running"
+    assert one.status["phase"] == "Running" and "deletionTimestamp" not in one.pod["metadata"]
     if publishes:
         one.worker_says(document("Succeeded"))
         await one.settle()
         one.pod_ends(0, json.dumps(document("Succeeded")))
         await one.settle()
-        assert one.status["phase"] == "Succeeded", "what is published counts"
+        assert (one.status["phase"], one.status["attempt"]) == ("Succeeded", 1), "what is published counts"
     else:
         assert one.actions.requeue_after == GRANT_SECONDS - 1
         one.now += GRANT_SECONDS - 1
         await one.settle()
-        assert one.condition("Failed")["reason"] == "Cancelled"
+        assert one.condition(ends[0])["reason"] == ends[1]
 
 
 @pytest.mark.parametrize("change", [{"cancel": True}, {"suspend": True}, {"parameters": {"nothing": 1}}])

@@ -48,7 +48,7 @@ def success(snapshot: FlowSnapshot, attempt: Attempt) -> Actions | None:
 
 
 def let_publish(snapshot: FlowSnapshot, attempt: Attempt) -> Actions | None:
-    """Return what to do before a flow is ended whose worker may be publishing at this moment; None: it is not.
+    """Return what to do before an attempt is ended whose worker may be publishing at this moment; None: it is not.
 
     It was told that it may, and takes that for GRANT_SECONDS. It is told no more: either its end tells that it has
     published, and that counts, or it never will.
@@ -75,7 +75,8 @@ def go_on(snapshot: FlowSnapshot, attempt: Attempt) -> Actions:
         return fail_reported(snapshot, attempt, final, end.finished_at if end is not None else "")
     change = change_of_spec(snapshot, attempt)
     if reason := reason_to_stop(snapshot, attempt, change):
-        return stop(snapshot, attempt, reason)
+        # The Pod stays until it is known: one that is deleted as it publishes may be gone before anybody saw its result.
+        return let_publish(snapshot, attempt) or stop(snapshot, attempt, reason)
     if pod is None or (attempt.gone and not _was_seen(snapshot, attempt)):
         return _without_pod(snapshot, attempt)
     if attempt.over or is_lost(snapshot, pod):

@@ -336,6 +336,21 @@ async def test_an_attempt_whose_worker_may_be_publishing_is_not_ended_before_tha
         assert one.condition(ends[0])["reason"] == ends[1]
 
 
+async def test_a_worker_that_does_not_publish_in_time_is_told_no_more_before_the_next_attempt(
+    started: Started, document: Document
+) -> None:
+    one = await started(retries={"limit": 1})
+    one.kube.clock = lambda: one.now
+    one.worker_says(document("Publishing"))
+    one.now += PUBLISH_GRACE
+    one.fields = {"granted_at": {one.pod["metadata"]["uid"]: one.now - 1}}
+    await one.settle()
+    assert (one.actions.grants, one.actions.requeue_after) == ((), GRANT_SECONDS - 1) and one.status["attempt"] == 1
+    one.now += GRANT_SECONDS - 1
+    await one.settle()
+    assert one.status["attempt"] == 2 and "did not publish" in one.status["failures"][0]["message"]
+
+
 @pytest.mark.parametrize("change", [{"cancel": True}, {"suspend": True}, {"parameters": {"nothing": 1}}])
 async def test_a_flow_that_goes_no_further_grants_nothing(
     started: Started, document: Document, change: JsonObject

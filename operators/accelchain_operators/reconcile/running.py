@@ -75,7 +75,7 @@ def go_on(snapshot: FlowSnapshot, attempt: Attempt) -> Actions:
         return fail_reported(snapshot, attempt, final, end.finished_at if end is not None else "")
     change = change_of_spec(snapshot, attempt)
     if reason := reason_to_stop(snapshot, attempt, change):
-        # The Pod stays until it is known: one that is deleted as it publishes may be gone before anybody saw its result.
+        # Its Pod stays: one that is deleted as it publishes may be gone before anybody saw its result.
         return let_publish(snapshot, attempt) or stop(snapshot, attempt, reason)
     if pod is None or (attempt.gone and not _was_seen(snapshot, attempt)):
         return _without_pod(snapshot, attempt)
@@ -105,7 +105,7 @@ def _follow(
             message = (
                 f"the worker {pod['metadata']['name']} did not publish within {PUBLISH_GRACE:g} s of being told to"
             )
-            return fail(snapshot, attempt, "WorkerLost", message)
+            return let_publish(snapshot, attempt) or fail(snapshot, attempt, "WorkerLost", message)
         times.append(since + PUBLISH_GRACE)
     if attempt.stopping:
         times.append(look_again_at(snapshot, pod))

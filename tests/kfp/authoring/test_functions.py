@@ -90,6 +90,8 @@ def test_functions_that_can_not_be_components() -> None:
         component_of("copy@9.0.0")
     with pytest.raises(AuthoringError, match="function 'copy' has no parameter 'x' that could have a default"):
         component_of("copy", defaults={"x": 3})
+    with pytest.raises(AuthoringError, match=r"has no port or parameter .frame.: did you mean .frames."):
+        component_of("copy", names={"frame": "pictures"})
     with pytest.raises(AuthoringError, match=r"the function can't be read: .*nowhere"):
         component_of(OWN / "nowhere" / "functiontype.yaml")
     with pytest.raises(AuthoringError, match=r"two outputs would be called 'frames'.*names="):

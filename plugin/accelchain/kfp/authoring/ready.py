@@ -86,6 +86,13 @@ class _Interface:
         self._ports: dict[str, dict[str, str]] = {"inputs": {}, "outputs": {}}
         self._parameters: dict[str, str] = {}
         self._addresses: dict[str, dict[str, str]] = {}
+        known = [d["name"] for kind in ("inputs", "outputs", "parameters") for d in spec.get(kind) or ()]
+        if unknown := next((name for name in names if name not in known), None):
+            # Here, since it brings models along that take half a second to import.
+            from accelchain.chain.problems import choose
+
+            what = f"names: the function has no port or parameter '{unknown}'"
+            raise AuthoringError(f"{self._where}: {what}: {choose(unknown, known)}")
         for side, defined in (("inputs", self._inputs), ("outputs", self._outputs)):
             for port in spec.get(side) or ():
                 own = self._own(port["name"])

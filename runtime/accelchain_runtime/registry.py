@@ -96,8 +96,8 @@ def find(folders: Sequence[Path] = ()) -> list[FunctionFolder]:
 
 def _all(folders: Sequence[Path]) -> Iterator[FunctionFolder]:
     named = [Path(text) for text in os.environ.get(FOLDERS_VARIABLE, "").split(os.pathsep) if text]
-    for folder in (*folders, *named):
-        functions = list(_in_folder(folder.expanduser().absolute(), None))
+    for folder in (place.expanduser().absolute() for place in (*folders, *named)):
+        functions = list(_in_folder(folder, None))
         if not functions:
             raise ManifestError(folder, "", f"neither this folder nor a folder in it holds a {MANIFEST}.")
         yield from functions

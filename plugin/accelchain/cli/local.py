@@ -61,8 +61,10 @@ class LocalCluster:
         self._temporary = folder is None
         self._folder = folder or Path(tempfile.mkdtemp(prefix="accelchain-"))
         self._node_name = socket.gethostname().lower()
-        folders = [*(str(Path(f).resolve()) for f in functions), os.environ.get(_FUNCTIONS, "")]
-        self._environment = {_FUNCTIONS: os.pathsep.join(filter(None, folders))}
+        named = [text for text in os.environ.get(_FUNCTIONS, "").split(os.pathsep) if text]
+        places = [*map(Path, functions), *(Path(text).expanduser() for text in named)]
+        folders = [str(place.resolve()) for place in places]  # whole paths: a worker starts in a folder of its own
+        self._environment = {_FUNCTIONS: os.pathsep.join(folders)}
         # The client learns where the API is once it listens; workers start to warm up before that.
         self.client = HttpClient()
         self._kubelet = Kubelet(

@@ -2,6 +2,7 @@
 """Ready-made components in ``kfp.local``: real functions on a real video."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,16 +84,21 @@ def test_a_chain_gives_what_its_components_give(
 
 @pytest.mark.timeout(300)
 def test_a_function_of_ones_own_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACCELCHAIN_FUNCTIONS", str(OWN))
+    shutil.copytree(OWN, here / "functions")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("ACCELCHAIN_FUNCTIONS", "functions")  # as the documentation has it
     invert = component_of("invert")
 
     @dsl.pipeline
     def main(uri: str) -> int:
         video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
-        frames = decode_video(video=video.output, frames=2).outputs["frames"]
-        return encode_video(frames=invert(frames=frames).outputs["frames"]).outputs["count"]
+        with chain("inverted"):
+            frames = decode_video(video=video.output, frames=2).outputs["frames"]
+            film = encode_video(frames=invert(frames=frames).outputs["frames"])
+        return film.outputs["count"]
 
     assert main(uri=str(PEOPLE)).output == 2
+    assert fused(main)(uri=str(PEOPLE)).output == 2
 
 
 def test_a_function_that_fails_fails_the_pipeline(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

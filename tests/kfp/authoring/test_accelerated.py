@@ -196,6 +196,7 @@ def test_offload_marks_a_task(ir: Callable[[Any], Any], scale: Any) -> None:
         ({"device_types": ["tpu"]}, "there is no device type 'tpu': choose from cpu, gpu, fpga."),
         ({"rate": 0}, "rate is 0; give frames a second, more than 0."),
         ({"rate": float("nan")}, "rate is nan"),
+        ({"rate": "fast"}, "rate is 'fast'; give frames a second"),
     ],
 )
 def test_what_does_not_fit_the_component(arguments: dict[str, Any], sentence: str) -> None:

@@ -127,8 +127,12 @@ def test_accelerators_and_nodes_of_pods_are_wishes(graph: Any, fused: Any, paylo
     done = fused(graph.pipeline())
     rules = payload(done, "exec-people").spec["placement"]["rules"]
     assert rules == [{"function": "resize", "nodes": ["edge"]}, {"function": "detect", "deviceTypes": ["gpu"]}]
-    assert any("limits and requests" in e.sentence for e in done.entries if e.task == "detect")
+    (said,) = (e.sentence for e in done.entries if e.task == "detect")
+    assert "limits and requests" in said and "number of its accelerators" not in said
     assert done.pipeline.platforms is None
+    accelerator["resourceCount"] = "4"
+    (said,) = (e.sentence for e in fused(graph.pipeline()).entries if e.task == "detect")
+    assert "the number of its accelerators, 4 (a function has one device)" in said
 
 
 def test_a_config_that_names_a_members_output_follows_it(graph: Any, fused: Any) -> None:

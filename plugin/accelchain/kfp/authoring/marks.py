@@ -62,7 +62,8 @@ class Wishes:
         if placement := self.placement(where):
             mark["placement"] = placement
         if self.rate is not None:
-            if isinstance(self.rate, bool) or not (math.isfinite(self.rate) and self.rate > 0):
+            number = isinstance(self.rate, int | float) and not isinstance(self.rate, bool)
+            if not (number and math.isfinite(self.rate) and self.rate > 0):
                 raise AuthoringError(f"{where}: rate is {self.rate!r}; give frames a second, more than 0.")
             mark["rate"] = self.rate
 

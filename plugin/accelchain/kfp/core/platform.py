@@ -46,9 +46,13 @@ def wishes(
     resources = container.get("resources") or {}
     if any(resources.get(key) for key in _NEEDS):
         notes.append("limits and requests of its pod (the administrator sets those of workers)")
-    if (accelerator := resources.get("accelerator")) and "deviceTypes" not in found and "devices" not in found:
-        name = str(accelerator.get("resourceType") or accelerator.get("type") or "")
-        found["deviceTypes"] = [_device_type(task, name)]
+    if accelerator := resources.get("accelerator"):
+        if "deviceTypes" not in found and "devices" not in found:
+            name = str(accelerator.get("resourceType") or accelerator.get("type") or "")
+            found["deviceTypes"] = [_device_type(task, name)]
+        count = str(accelerator.get("resourceCount") or accelerator.get("count") or "1")
+        if count != "1":
+            notes.append(f"the number of its accelerators, {count} (a function has one device)")
     for key, value in kubernetes.items():
         if not value:
             continue

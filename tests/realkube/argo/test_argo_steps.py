@@ -49,7 +49,7 @@ def test_one_step(team: ArgoTeam) -> None:
 def test_a_step_goes_on_with_what_another_one_gave(team: ArgoTeam) -> None:
     first = step("first", copying("first.mp4"), {"film": "film"})
     second = step("second", copying("second.mp4", source="{{inputs.parameters.film}}"), {"frames": "frames"})
-    second["inputs"] = {"parameters": [{"name": "film", "path": "/film"}]}
+    second["inputs"] = {"parameters": [{"name": "film"}]}
     handed = {"parameters": [{"name": "film", "value": "{{steps.first.outputs.parameters.film}}"}]}
     steps = [[{"name": "first", "template": "first"}], [{"name": "second", "template": "second", "arguments": handed}]]
     ended = team.until_ended(team.submit(workflow("two", {"name": "main", "steps": steps}, first, second)), 120)
@@ -116,7 +116,7 @@ def test_loops(team: ArgoTeam) -> None:
     names = shell("names", 'echo \'["c", "d"]\' > /tmp/names')
     names["outputs"] = {"parameters": [{"name": "names", "valueFrom": {"path": "/tmp/names"}}]}
     ours = step("copy", copying("{{inputs.parameters.film}}.mp4"), {"film": "film"})
-    ours["inputs"] = {"parameters": [{"name": "film", "path": "/film"}]}
+    ours["inputs"] = {"parameters": [{"name": "film"}]}
     main = dag(
         "main",
         task("names"),

@@ -96,7 +96,8 @@ def test_a_fused_file_is_kfps_and_fusing_it_changes_nothing(tmp_path: Path) -> N
     loaded = components.load_component_from_file(str(file))
     assert sorted(loaded.component_spec.inputs) == ["threshold", "uri"]
     assert "# Description: Find people in a street." in file.read_text()
-    compile(loaded, str(tmp_path / "again.yaml"))
+    entries = {entry.task: entry.sentence for entry in compile(loaded, str(tmp_path / "again.yaml"))}
+    assert entries["find-people"] == "it is no function: it runs a DataFlow already."
     assert documents(tmp_path / "again.yaml") == documents(file)
 
 

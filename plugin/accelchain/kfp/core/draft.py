@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from accelchain.kfp.core.build import Launch
 from accelchain.kfp.core.member import Member
@@ -12,6 +13,8 @@ from accelchain.kfp.core.payload import encode
 from accelchain.kfp.core.pipeline import PLATFORM, ROOT, Pipeline, configs_of, dags, tasks_of
 from accelchain.kfp.core.report import JsonObject
 
+LAUNCHER: Final = ["python3", "-m", "accelchain.kfp.launcher"]
+"""The command of tasks that run a DataFlow."""
 _RESOURCES = {"resourceCpuRequest": "100m", "resourceMemoryRequest": "128Mi", "resourceMemoryLimit": "512Mi"}
 
 
@@ -45,7 +48,7 @@ class Draft:
         executors[label] = {
             "container": {
                 "image": self._image,
-                "command": ["python3", "-m", "accelchain.kfp.launcher"],
+                "command": list(LAUNCHER),
                 "args": [
                     "run",
                     *("--payload", encode(launch.payload)),

@@ -10,7 +10,7 @@ from typing import Final
 from accelchain.api.function_type import FunctionType
 from accelchain.kfp.core.catalogue import Catalogue
 from accelchain.kfp.core.check import dangling
-from accelchain.kfp.core.draft import Draft
+from accelchain.kfp.core.draft import LAUNCHER, Draft
 from accelchain.kfp.core.graph import before, in_between, order
 from accelchain.kfp.core.group import group
 from accelchain.kfp.core.member import Member, Members
@@ -272,6 +272,8 @@ class _Pass:
         executor = self._original.spec["deploymentSpec"]["executors"].get(component.get("executorLabel")) or {}
         if "importer" in executor:
             return "importer"
+        if (executor.get("container") or {}).get("command") == LAUNCHER:
+            return "it runs a DataFlow already"
         return "nothing marks it, and no function replaces its image"
 
 

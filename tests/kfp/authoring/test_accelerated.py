@@ -8,7 +8,7 @@ import pytest
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-from accelchain.kfp import AuthoringError, accelerated, literal, offload
+from accelchain.kfp import AuthoringError, accelerated, chain, literal, offload
 
 RESIZE = {"function": "filter-resize"}
 
@@ -212,6 +212,21 @@ def test_a_pipeline_is_no_function() -> None:
 
     with pytest.raises(AuthoringError, match=r"component 'main' is a pipeline.*put @chain in the place"):
         accelerated("x")(main)
+    with pytest.raises(AuthoringError, match="'main' is a component already: put @chain in the place of @dsl"):
+        chain(main)
+
+
+def test_arguments_that_are_something_else() -> None:
+    with pytest.raises(AuthoringError, match="@accelerated stands without its function"):
+
+        @accelerated
+        def nothing(frames: dsl.Input[dsl.Artifact]):
+            pass
+
+    with pytest.raises(AuthoringError, match="offload takes a task, not component 'measure': call the component"):
+        offload(measure, "filter-resize")
+    with pytest.raises(AuthoringError, match="offload takes a task, not 3"):
+        offload(3, "filter-resize")
 
 
 def test_what_is_neither_component_nor_function() -> None:

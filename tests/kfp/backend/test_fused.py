@@ -100,6 +100,31 @@ def tapped(video: str, frames: int = 4) -> None:
     total(told=dsl.Collected(checksum.output))
 
 
+@chain
+def counted(folder: str, name: str = "people", cpus: str = "1") -> int:
+    """Count the frames of a video whose address is a text with inputs in it, one of them left to its default."""
+    pictures = decode_video_uri(uri=f"file://{folder}/{name}.mp4", frames=2).set_cpu_limit(cpus)
+    return encode_video(frames=pictures.outputs["frames"]).outputs["count"]
+
+
+@dsl.component(base_image=IMAGE)
+def say(count: int) -> str:
+    """Say a number."""
+    return f"{count} frames"
+
+
+@dsl.pipeline(name="texts")
+def texts(folder: str) -> None:
+    """Addresses, and a pod's setting, that KFP puts together when a task runs."""
+    with dsl.ParallelFor(["people"]) as name:
+        with chain("group"):
+            pictures = decode_video_uri(uri=f"file://{folder}/{name}.mp4", frames=3)
+            film = encode_video(frames=pictures.outputs["frames"])
+        said = say(count=film.outputs["count"])
+    say(count=counted(folder=folder).output)
+    total(told=dsl.Collected(said.output))
+
+
 def both(pipeline: Any, folder: Path) -> tuple[str, str]:
     """Return a pipeline's IR before and after fusing."""
     plain, fused = folder / "plain.yaml", folder / "fused.yaml"
@@ -194,6 +219,17 @@ def test_a_group_with_a_tap_in_a_loop(on_s3: Backend, cluster: Cluster, tmp_path
     after.wait()
     assert values(after, "size", "tell", "total") == values(before, "size", "tell", "total")
     assert len({flow["metadata"]["name"] for flow in flows(cluster, after)}) == 2
+
+
+def test_texts_with_inputs_in_them(backend: Backend, tmp_path: Path, kernel_cache: Path) -> None:
+    plain, fused = both(texts, tmp_path)
+    backend.environment = {"ACCELCHAIN_CACHE": str(kernel_cache), "XDG_STATE_HOME": str(tmp_path / "state")}
+    backend.shared = (*backend.shared, kernel_cache)
+    before, after = (backend.start(text, folder=str(CLIP.parent)) for text in (plain, fused))
+    before.wait()
+    after.wait()
+    assert values(after, "say", "total") == values(before, "say", "total")
+    assert before.count > after.count
 
 
 def flows(cluster: Cluster, run: Run) -> list[dict[str, Any]]:

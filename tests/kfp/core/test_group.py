@@ -10,6 +10,7 @@ import pytest
 from accelchain.kfp import core
 
 GROUP = {"name": "people", "kind": "group"}
+COUNT = {"taskOutputParameter": {"producerTask": "decode", "outputParameterKey": "count"}}
 
 
 def artifact(task: str, key: str) -> dict[str, Any]:
@@ -118,6 +119,42 @@ def test_options_of_the_chain_and_of_functions(graph: Any, fused: Any, payload: 
     assert only_task(done)["cachingOptions"] == {"enableCache": True}
 
 
+def test_a_text_takes_its_inputs_along(graph: Any, fused: Any, payload: Any) -> None:
+    text = "s3://{{$.inputs.parameters['pipelinechannel--bucket']}}/{{$.inputs.parameters['pipelinechannel--uri']}}"
+    graph.chain(GROUP).tasks["decode"]["inputs"]["parameters"] = {
+        "uri": constant(text),
+        "pipelinechannel--bucket": {"componentInputParameter": "limit"},
+        "pipelinechannel--uri": {"componentInputParameter": "uri"},
+        "cpu_limit": constant("{{$.inputs.parameters['pipelinechannel--bucket']}}"),
+    }
+    done = fused(graph.pipeline())
+    task = only_task(done)
+    assert task["inputs"]["parameters"] == {
+        "decode--uri": constant(text),
+        "detect--threshold": {"componentInputParameter": "limit"},
+        "pipelinechannel--bucket": {"componentInputParameter": "limit"},
+        "pipelinechannel--uri": {"componentInputParameter": "uri"},
+    }
+    component = done.pipeline.spec["components"][task["componentRef"]["name"]]
+    assert sorted(component["inputDefinitions"]["parameters"]) == ["decode--uri", "detect--threshold"], "as KFP has it"
+    assert payload(done, "exec-people").inputs == {"uri": {"parameter": "decode--uri"}}
+
+
+def test_what_one_member_is_not_cached_the_chain_is_not(graph: Any, fused: Any) -> None:
+    graph.chain({**GROUP, "deterministic": True}).tasks["detect"]["cachingOptions"] = {}
+    graph.tasks["resize"]["cachingOptions"]["cacheKey"] = "mine"
+    done = fused(graph.pipeline())
+    assert only_task(done)["cachingOptions"] == {}
+    assert any("its cache key" in e.sentence for e in done.entries if e.task == "resize")
+
+
+def test_outputs_that_no_function_gives_are_told(graph: Any, fused: Any) -> None:
+    component = graph.chain(GROUP).components["comp-detect"]
+    component["outputDefinitions"]["artifacts"]["m"] = {"artifactType": {"schemaTitle": "system.Metrics"}}
+    (said,) = (e.sentence for e in fused(graph.pipeline()).entries if e.task == "detect")
+    assert "Left out: its output 'm', which the function does not give and no task takes." in said
+
+
 def test_accelerators_and_nodes_of_pods_are_wishes(graph: Any, fused: Any, payload: Any) -> None:
     graph.chain(GROUP)
     accelerator = {"resourceType": "nvidia.com/gpu", "resourceCount": "1"}
@@ -204,6 +241,26 @@ def _importer(graph: Any) -> None:
             lambda g: g.kubernetes.update({"exec-detect": {"nodeSelector": {"labels": {"zone": "a"}}}}),
             "p.root.detect",
             "node selector",
+        ),
+        (lambda g: g.kubernetes.update({"exec-detect": {"activeDeadlineSeconds": 5}}), "p.root.detect", "a timeout"),
+        (
+            lambda g: g.kubernetes.update(
+                {f"exec-{n}": {"nodeSelector": {"labels": {"kubernetes.io/hostname": n}}} for n in ("resize", "detect")}
+            ),
+            "p.root.detect",
+            "it may run on detect, others of its chain on resize: a chain runs on one node.",
+        ),
+        (
+            lambda g: g.tasks["resize"]["inputs"]["parameters"].update(
+                {"width": constant("{{$.inputs.parameters['pipelinechannel--n']}}"), "pipelinechannel--n": COUNT}
+            ),
+            "p.root.resize",
+            "its parameter 'width' comes from a task of the chain",
+        ),
+        (
+            lambda g: g.tasks["write"]["inputs"].update(parameters={"labels": constant("x")}),
+            "p.root.write",
+            "its input 'labels' is nothing of",
         ),
         (
             lambda g: g.executors["exec-detect"]["container"].update(

@@ -63,6 +63,8 @@ def accelerated(
     Raises:
         AuthoringError: the component has no input or output of a name that is given, or is a pipeline.
     """
+    if not isinstance(function, str):
+        raise AuthoringError('@accelerated stands without its function: write @accelerated("filter-resize").')
     wish = wish_of(
         function,
         version=version,

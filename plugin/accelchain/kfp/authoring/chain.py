@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, overload
 
 from kfp import dsl
+from kfp.dsl import base_component
 
 from accelchain.kfp.authoring.edges import check_edges
 from accelchain.kfp.authoring.errors import AuthoringError
@@ -189,6 +190,10 @@ def chain(
         if name is not None:
             raise AuthoringError(f"chain {subject!r} is called {name!r} too: give one name.")
         subject, name = None, subject
+    if isinstance(subject, base_component.BaseComponent):
+        raise AuthoringError(
+            f"chain: '{subject.name}' is a component already: put @chain in the place of @dsl.pipeline."
+        )
     if name is not None:
         _check_name(name)
     options: dict[str, Any] = {}

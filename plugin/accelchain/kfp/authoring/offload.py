@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kfp.dsl import base_component, pipeline_task
+
 from accelchain.kfp.authoring.accelerated import wish_of
 from accelchain.kfp.authoring.errors import AuthoringError
 from accelchain.kfp.authoring.kfp_objects import interface_of, is_done, task_kind
@@ -43,6 +45,11 @@ def offload(
         AuthoringError: the task is an importer, a pipeline or was run already, or ``accelerated`` would raise it.
     """
     made: Any = task
+    if not isinstance(task, pipeline_task.PipelineTask):
+        what = f"component '{made.name}'" if isinstance(task, base_component.BaseComponent) else repr(task)
+        raise AuthoringError(
+            f"offload takes a task, not {what}: call the component in a pipeline function, and offload what it returns."
+        )
     where = f"task '{made.name}'"
     if is_done(made):
         raise AuthoringError(f"{where} has run already: call offload in a pipeline function, or mark the component.")

@@ -16,7 +16,7 @@ from accelchain.api.function_type import FunctionType, Port
 from accelchain.api.parameter import ParameterDeclaration
 from accelchain.chain.resolve import check_chain
 from accelchain.kfp.core.graph import producer
-from accelchain.kfp.core.literals import cast, is_placeholder
+from accelchain.kfp.core.literals import cast, inputs_within, is_placeholder, renamed_within
 from accelchain.kfp.core.member import Member
 from accelchain.kfp.core.outputs import Output
 from accelchain.kfp.core.payload import Payload
@@ -38,8 +38,8 @@ class Launch:
     """A task that launches a DataFlow: what it is told, and what it takes and gives."""
 
     payload: Payload
-    inputs: Mapping[str, Mapping[str, tuple[JsonObject, JsonObject]]]
-    """``parameters`` and ``artifacts`` that come in anew: name → where from, definition."""
+    inputs: Mapping[str, Mapping[str, tuple[JsonObject, JsonObject | None]]]
+    """``parameters`` and ``artifacts`` that come in anew: name → where from, definition (None: only texts hold it)."""
     outputs: Mapping[str, Mapping[str, JsonObject]]
     """Definitions of ``parameters`` and ``artifacts`` that go out."""
     renamed: Mapping[Output, str]
@@ -86,7 +86,7 @@ class _Builder:
     """Chain's parameter → the launcher's input, what it is."""
     addresses: dict[str, dict[str, JsonObject]] = field(default_factory=lambda: {"inputs": {}, "outputs": {}})
     """Chain's inputs and outputs → payload, or ``{"uri": literal}``."""
-    given: dict[str, dict[str, tuple[JsonObject, JsonObject]]] = field(
+    given: dict[str, dict[str, tuple[JsonObject, JsonObject | None]]] = field(
         default_factory=lambda: {"parameters": {}, "artifacts": {}}
     )
     made: dict[str, dict[str, JsonObject]] = field(default_factory=lambda: {"parameters": {}, "artifacts": {}})
@@ -99,6 +99,7 @@ class _Builder:
     def build(self) -> Launch:
         self._by_name = {member.name: member for member in self.members}
         self._function = {member.name: self._fresh_function(member.name, member.name) for member in self.members}
+        self._see_one_node()
         for member in self.members:
             self._add(member)
         for member in self.members:
@@ -128,6 +129,20 @@ class _Builder:
             tasks=[member.name for member in self.members],
         )
         return Launch(payload=payload, inputs=self.given, outputs=self.made, renamed=self.renamed)
+
+    def _see_one_node(self) -> None:
+        """See that there is a node on which all may run: a flow runs on one.
+
+        Raises:
+            Stop: there is none.
+        """
+        left = set((self.chain.get("placement") or {}).get("nodes") or ())
+        for member in self.members:
+            own = set(member.placement.get("nodes") or ())
+            if left and own and not left & own:
+                message = f"it may run on {', '.join(sorted(own))}, others of its chain on {', '.join(sorted(left))}"
+                raise Stop("platform", member.name, f"{message}: a chain runs on one node.")
+            left = left & own if left and own else left | own
 
     # what a function takes
 
@@ -161,18 +176,13 @@ class _Builder:
             constant = definition.get("defaultValue")
             return None if constant is None else self._literal(member, key, constant, declaration)
         if self._inner(source):
-            raise Stop(
-                "parameter",
-                member.name,
-                f"its parameter '{key}' comes from a task of the chain, whose functions run at the same time: "
-                "leave one of the two out of the chain.",
-            )
+            raise Stop("parameter", member.name, _same_time(key))
         if "taskFinalStatus" in source:
             raise Stop("parameter", member.name, f"its parameter '{key}' is a task's final status: leave it out.")
         constant = (source.get("runtimeValue") or {}).get("constant")
         if constant is not None and not is_placeholder(constant):
             return self._literal(member, key, constant, declaration)
-        incoming = self._incoming(member, "parameters", key, source)
+        incoming = self._incoming(member, "parameters", key, self._carried(member, key, source))
         return f"$(parameters.{self._parameter(incoming, key, member, declaration)})"
 
     def _literal(self, member: Member, key: str, constant: Any, declaration: ParameterDeclaration) -> Any:
@@ -235,7 +245,7 @@ class _Builder:
         if is_artifact:
             self._refuse_lists(member, key)
             return {"artifact": self._incoming(member, "artifacts", key, source)}
-        return {"parameter": self._incoming(member, "parameters", key, source)}
+        return {"parameter": self._incoming(member, "parameters", key, self._carried(member, key, source))}
 
     def _feed(self, member: Member, port: Port) -> None:
         """Connect an input port with what gives it frames."""
@@ -344,11 +354,32 @@ class _Builder:
         interface = member.interface
         defined = (interface.input_parameters if kind == "parameters" else interface.input_artifacts)[key]
         for own, (other, definition) in self.given[kind].items():
-            if _same(other, source) and _kind(definition) == _kind(defined):
+            if definition is not None and _same(other, source) and _kind(definition) == _kind(defined):
                 return own
         own = f"{member.name}--{key}"
         self.given[kind][own] = (source, defined)
         return own
+
+    def _carried(self, member: Member, key: str, source: JsonObject) -> JsonObject:
+        """Return where a parameter comes from, whose text may hold other inputs: the launcher gets those as well."""
+        constant = (source.get("runtimeValue") or {}).get("constant")
+        if not is_placeholder(constant):
+            return source
+        text = str(constant)
+        names = {}
+        for name in inputs_within(text):
+            other = member.parameters.get(name)
+            if other is None:
+                continue
+            if self._inner(other):
+                raise Stop("parameter", member.name, _same_time(key))
+            if self.names is None:
+                self.given["parameters"][name] = (other, None)
+            elif set(other) == {"componentInputParameter"}:
+                names[name] = str(other["componentInputParameter"])
+            else:
+                raise Stop("parameter", member.name, f"its '{key}' holds a part of an input: hand it over by itself.")
+        return {**source, "runtimeValue": {"constant": renamed_within(text, names)}}
 
     def _outgoing(self, output: Output, kind: str, definition: JsonObject) -> str:
         """Return the launcher's output for one of a member's."""
@@ -427,6 +458,13 @@ class _Builder:
                 task, field = self.owners[edge["to"].split(".")[0]], f"{edge['from']} → {edge['to']}"
             rule = "type" if problem.reason == "PortTypeMismatch" else "chain"
             raise Stop(rule, task, f"{field}: {problem.message}" if field else problem.message)
+
+
+def _same_time(key: str) -> str:
+    return (
+        f"its parameter '{key}' comes from a task of the chain, whose functions run at the same time: "
+        "leave one of the two out of the chain."
+    )
 
 
 def _declared(name: str, declaration: ParameterDeclaration) -> JsonObject:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from accelchain.kfp.core.graph import producer
 from accelchain.kfp.core.outputs import exposed
-from accelchain.kfp.core.pipeline import dags, tasks_of
+from accelchain.kfp.core.pipeline import dags, is_undeclared, tasks_of
 from accelchain.kfp.core.report import JsonObject
 from accelchain.kfp.core.role import Interface
 
@@ -40,7 +40,7 @@ def _in_graph(spec: JsonObject, graph: JsonObject) -> Iterator[tuple[str, str]]:
             ("artifacts", interfaces[name].input_artifacts, own.input_artifacts),
         ):
             for key, source in (inputs.get(kind) or {}).items():
-                if key not in defined:
+                if key not in defined and not is_undeclared(key):
                     yield name, f"input '{key}' is not declared"
                     continue
                 made = producer(source)
@@ -50,7 +50,7 @@ def _in_graph(spec: JsonObject, graph: JsonObject) -> Iterator[tuple[str, str]]:
                 if direct is not None and direct not in outer:
                     yield name, f"input '{key}' is '{direct}' of the graph, which has none"
                 constant = (source.get("runtimeValue") or {}).get("constant")
-                wanted = _KINDS.get(str(defined[key].get("parameterType")))
+                wanted = _KINDS.get(str((defined.get(key) or {}).get("parameterType")))
                 if constant is not None and wanted and not isinstance(constant, wanted) and "{{$" not in str(constant):
                     yield name, f"input '{key}' is {constant!r}, which is no {defined[key]['parameterType']}"
     for name, outputs in exposed(graph["dag"]).items():

@@ -121,7 +121,10 @@ def definitions(launch: Launch) -> JsonObject:
     """Return a launcher's definitions of inputs and outputs, as a component has them."""
     found: JsonObject = {}
     for key, sides in (
-        ("inputDefinitions", {kind: {n: d for n, (_, d) in given.items()} for kind, given in launch.inputs.items()}),
+        (
+            "inputDefinitions",
+            {kind: {n: d for n, (_, d) in given.items() if d} for kind, given in launch.inputs.items()},
+        ),
         ("outputDefinitions", launch.outputs),
     ):
         if kept := {kind: dict(entries) for kind, entries in sides.items() if entries}:
@@ -129,13 +132,16 @@ def definitions(launch: Launch) -> JsonObject:
     return copy.deepcopy(found)
 
 
-def caching(chain: Mapping[str, object]) -> JsonObject:
+def caching(chain: Mapping[str, object], members: Sequence[Member]) -> JsonObject:
     """Return a launcher's caching options: a flow that is not run again makes nothing.
+
+    One member whose author wants it to run each time is enough.
 
     KFP's own key holds all inputs and the payload. No ``cacheKey`` is set: backends after 2.17 take it for the whole of
     the key, and other inputs would get this chain's earlier outputs (backend/src/v2/driver/cache.go:getFingerPrint).
     """
-    return {"enableCache": True} if chain.get("deterministic") else {}
+    cached = all((member.task.get("cachingOptions") or {}).get("enableCache") for member in members)
+    return {"enableCache": True} if chain.get("deterministic") and cached else {}
 
 
 def retry_policy(members: Sequence[Member]) -> JsonObject | None:

@@ -64,7 +64,7 @@ def group(
 
 def _task(name: str, members: Sequence[Member], launch: Launch, chain: JsonObject) -> JsonObject:
     inside = {member.name for member in members}
-    task: JsonObject = {"taskInfo": {"name": name}, "cachingOptions": caching(chain)}
+    task: JsonObject = {"taskInfo": {"name": name}, "cachingOptions": caching(chain, members)}
     if waits := sorted({other for member in members for other in member.task.get("dependentTasks") or ()} - inside):
         task["dependentTasks"] = waits
     given = {kind: {n: copy.deepcopy(s) for n, (s, _) in entries.items()} for kind, entries in launch.inputs.items()}

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Final
 
 from accelchain.api.parameter import ParameterDeclaration
+
+_INPUT: Final = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 
 def cast(value: Any, declaration: ParameterDeclaration) -> Any:
@@ -30,3 +34,13 @@ def cast(value: Any, declaration: ParameterDeclaration) -> Any:
 def is_placeholder(value: Any) -> bool:
     """Tell whether KFP puts something else in a constant's place when the task runs."""
     return isinstance(value, str) and "{{$" in value
+
+
+def inputs_within(text: str) -> list[str]:
+    """Return the task's inputs that KFP puts into a text when the task runs: ``f"s3://bucket/{name}"`` of an author."""
+    return list(dict.fromkeys(_INPUT.findall(text)))
+
+
+def renamed_within(text: str, names: Mapping[str, str]) -> str:
+    """Return a text with other inputs in it."""
+    return _INPUT.sub(lambda found: found[0].replace(f"'{found[1]}'", f"'{names.get(found[1], found[1])}'"), text)

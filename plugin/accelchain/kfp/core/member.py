@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from accelchain.kfp.core.catalogue import Catalogue
-from accelchain.kfp.core.pipeline import Pipeline, configs_of
+from accelchain.kfp.core.pipeline import Pipeline, configs_of, is_undeclared
 from accelchain.kfp.core.platform import wishes
 from accelchain.kfp.core.report import JsonObject, Stop
 from accelchain.kfp.core.role import Interface, Role, role_of
@@ -94,6 +94,7 @@ class Members:
         if any(key in task for key in _ONE_AT_A_TIME):
             raise Stop("loop", name, "it is looped over by itself, a chain is looped over whole: loop over the chain.")
         placement, notes = wishes(name, executor, self._kubernetes.get(label or "", {}), role.placement)
+        notes = [*notes, *_left_out(task, Interface.of(component), role)]
         member = Member(name=name, task=task, component=component, role=role, placement=placement, notes=notes)
         _account(member)
         return member
@@ -101,6 +102,16 @@ class Members:
     def _component(self, task: JsonObject) -> JsonObject:
         found: JsonObject = self._components[task["componentRef"]["name"]]
         return found
+
+
+def _left_out(task: JsonObject, interface: Interface, role: Role) -> Iterator[str]:
+    """Yield what of a task is left out, as the function has it not."""
+    if (task.get("cachingOptions") or {}).get("cacheKey"):
+        yield "its cache key (a chain's is all that it takes)"
+    given = set(role.used_outputs())
+    for output in (*interface.output_artifacts, *interface.output_parameters):
+        if output not in given:
+            yield f"its output '{output}', which the function does not give and no task takes"
 
 
 def _account(member: Member) -> None:
@@ -111,7 +122,10 @@ def _account(member: Member) -> None:
     """
     used, interface = set(member.role.used_inputs()), member.interface
     for name in (*member.parameters, *member.artifacts):
+        declared = name in interface.input_parameters or name in interface.input_artifacts
         kind = (interface.input_parameters.get(name) or {}).get("parameterType")
+        if not declared and is_undeclared(name):
+            continue
         if name not in used and kind != _TASK_CONFIG:
             function = member.role.type.function
             raise Stop(

@@ -48,7 +48,7 @@ def nest(
             own |= {name: entry for name, entry in entries.items() if name not in own}
     policy = retry_policy(ordered)
     for caller in draft.callers(graph_name):
-        caller["cachingOptions"] = caching(chain)
+        caller["cachingOptions"] = caching(chain, ordered)
         for kind, entries in launch.inputs.items():
             for name, (source, _) in entries.items():
                 caller.setdefault("inputs", {}).setdefault(kind, {})[name] = copy.deepcopy(source)

@@ -180,3 +180,17 @@ def _header(text: str) -> str:
 def _dump(document: JsonObject) -> str:
     text: str = yaml.safe_dump(document, sort_keys=True)
     return text
+
+
+_CHANNEL: Final = "pipelinechannel--"
+_OF_PODS: Final = (
+    "accelerator_limit", "accelerator_type", "cpu_limit", "cpu_request", "memory_limit", "memory_request",
+)  # fmt: skip
+
+
+def is_undeclared(name: str) -> bool:
+    """Tell whether an input is one that KFP gives a task though its component declares none of the name.
+
+    What texts of other inputs hold (``uri=f"s3://bucket/{name}"``), and settings of its pod that are parameters.
+    """
+    return name.startswith(_CHANNEL) or name in _OF_PODS

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from accelchain.kfp.core.literals import is_placeholder
 from accelchain.kfp.core.pipeline import MARK_VARIABLE
 from accelchain.kfp.core.report import JsonObject, Stop
 
@@ -58,6 +59,10 @@ def wishes(
             continue
         if key == "nodeSelector":
             found.setdefault("nodes", _nodes(task, value))
+        elif key == "activeDeadlineSeconds":
+            raise Stop(
+                "platform", task, "it has a timeout of its own: give the chain active_deadline_seconds=… instead."
+            )
         elif key in _DROPPED:
             notes.append(_DROPPED[key])
         else:
@@ -69,8 +74,10 @@ def _device_type(task: str, resource: str) -> str:
     name = resource.lower()
     if "fpga" in name or "xilinx" in name:
         return "fpga"
-    if "gpu" in name or "nvidia" in name:
+    if "gpu" in name or "nvidia" in name or not name:  # KFP's set_gpu_limit names none
         return "gpu"
+    if is_placeholder(resource):
+        raise Stop("platform", task, "its accelerator is known only when it runs: set device_types instead.")
     raise Stop(
         "platform", task, f"accelerator {resource!r} is neither a GPU's nor an FPGA's: set device_types instead."
     )

@@ -140,6 +140,14 @@ def test_a_text_takes_its_inputs_along(graph: Any, fused: Any, payload: Any) -> 
     assert payload(done, "exec-people").inputs == {"uri": {"parameter": "decode--uri"}}
 
 
+def test_what_looks_like_a_reference_of_a_dataflow_is_text(graph: Any, fused: Any, payload: Any) -> None:
+    uri = constant("file:///$(parameters.x).mp4")
+    graph.chain(GROUP).tasks["decode"]["inputs"]["parameters"]["uri"] = uri
+    done = fused(graph.pipeline())
+    assert only_task(done)["inputs"]["parameters"]["decode--uri"] == uri
+    assert payload(done, "exec-people").inputs == {"uri": {"parameter": "decode--uri"}}
+
+
 def test_what_one_member_is_not_cached_the_chain_is_not(graph: Any, fused: Any) -> None:
     graph.chain({**GROUP, "deterministic": True}).tasks["detect"]["cachingOptions"] = {}
     graph.tasks["resize"]["cachingOptions"]["cacheKey"] = "mine"

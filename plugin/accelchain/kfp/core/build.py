@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,8 +18,10 @@ from accelchain.chain.resolve import check_chain
 from accelchain.kfp.core.graph import producer
 from accelchain.kfp.core.literals import cast, inputs_within, is_placeholder, renamed_within
 from accelchain.kfp.core.member import Member
+from accelchain.kfp.core.names import fresh, identifier
 from accelchain.kfp.core.outputs import Output
 from accelchain.kfp.core.payload import Payload
+from accelchain.kfp.core.platform import see_one_node
 from accelchain.kfp.core.report import JsonObject, Stop
 
 TTL_SECONDS: Final = 3600
@@ -30,6 +32,8 @@ _ENDINGS = {"encode-video": ".mp4", "write-detections": ".jsonl"}
 """Endings of files by which their readers know what they are."""
 _PAGES = {"metrics": "system.Metrics", "report": "system.HTML", "summary": "system.Markdown"}
 _MOST_FUNCTIONS = 64
+_REFERENCE: Final = "$("
+"""How references of a DataFlow begin."""
 _PATH = re.compile(r"spec\.(functions|connections)\[(\d+)\]\.?(.*)")
 
 
@@ -99,7 +103,7 @@ class _Builder:
     def build(self) -> Launch:
         self._by_name = {member.name: member for member in self.members}
         self._function = {member.name: self._fresh_function(member.name, member.name) for member in self.members}
-        self._see_one_node()
+        see_one_node(self.chain.get("placement") or {}, {member.name: member.placement for member in self.members})
         for member in self.members:
             self._add(member)
         for member in self.members:
@@ -112,7 +116,7 @@ class _Builder:
             )
         spec = self._spec()
         self._check(spec["chain"])
-        pages = {page: _fresh(page, self._taken()) for page in _PAGES}
+        pages = {page: fresh(page, self._taken()) for page in _PAGES}
         for page, own in pages.items():
             self.made["artifacts"][own] = {
                 "artifactType": {"schemaTitle": _PAGES[page], "schemaVersion": "0.0.1"},
@@ -130,20 +134,6 @@ class _Builder:
         )
         return Launch(payload=payload, inputs=self.given, outputs=self.made, renamed=self.renamed)
 
-    def _see_one_node(self) -> None:
-        """See that there is a node on which all may run: a flow runs on one.
-
-        Raises:
-            Stop: there is none.
-        """
-        left = set((self.chain.get("placement") or {}).get("nodes") or ())
-        for member in self.members:
-            own = set(member.placement.get("nodes") or ())
-            if left and own and not left & own:
-                message = f"it may run on {', '.join(sorted(own))}, others of its chain on {', '.join(sorted(left))}"
-                raise Stop("platform", member.name, f"{message}: a chain runs on one node.")
-            left = left & own if left and own else left | own
-
     # what a function takes
 
     def _add(self, member: Member) -> None:
@@ -153,6 +143,7 @@ class _Builder:
         values: dict[str, Any] = {}
         for name, source in member.role.parameters.items():
             if source.kind == "value":
+                self._refuse_references(member, name, source.value)
                 values[name] = source.value
             elif (value := self._value(member, source.value, declared[name])) is not None:
                 values[name] = value
@@ -180,12 +171,13 @@ class _Builder:
         if "taskFinalStatus" in source:
             raise Stop("parameter", member.name, f"its parameter '{key}' is a task's final status: leave it out.")
         constant = (source.get("runtimeValue") or {}).get("constant")
-        if constant is not None and not is_placeholder(constant):
+        if _stays(constant):
             return self._literal(member, key, constant, declaration)
         incoming = self._incoming(member, "parameters", key, self._carried(member, key, source))
         return f"$(parameters.{self._parameter(incoming, key, member, declaration)})"
 
     def _literal(self, member: Member, key: str, constant: Any, declaration: ParameterDeclaration) -> Any:
+        self._refuse_references(member, key, constant)
         try:
             return cast(constant, declaration)
         except ValueError as error:
@@ -195,8 +187,8 @@ class _Builder:
         for own, (other, known) in self.parameters.items():
             if other == source and (known.type, known.default) == (declaration.type, declaration.default):
                 return own
-        own = _fresh(
-            _identifier(key if self.names is None else source), self.parameters, _identifier(f"{member.name}-{key}")
+        own = fresh(
+            identifier(key if self.names is None else source), self.parameters, identifier(f"{member.name}-{key}")
         )
         self.parameters[own] = (source, declaration)
         return own
@@ -222,7 +214,7 @@ class _Builder:
         for own, other in known.items():
             if other == place and side == "inputs":
                 return f"$(inputs.{own}.uri)"
-        own = _fresh(_identifier(str(value) if kind != "value" else name), known, _identifier(f"{member.name}-{name}"))
+        own = fresh(identifier(str(value) if kind != "value" else name), known, identifier(f"{member.name}-{name}"))
         known[own] = place
         return f"$({side}.{own}.uri)"
 
@@ -240,7 +232,7 @@ class _Builder:
                 "leave one of the two out of the chain.",
             )
         constant = (source.get("runtimeValue") or {}).get("constant")
-        if constant is not None and not is_placeholder(constant):
+        if _stays(constant):
             return {"uri": str(constant)}
         if is_artifact:
             self._refuse_lists(member, key)
@@ -288,7 +280,7 @@ class _Builder:
         incoming = self._incoming(member, "artifacts", key, source)
         if incoming not in self.loads:
             function = self._fresh_function(f"load-{key}", member.name)
-            own = _fresh(_identifier(key), self.addresses["inputs"], _identifier(f"{member.name}-{key}"))
+            own = fresh(identifier(key), self.addresses["inputs"], identifier(f"{member.name}-{key}"))
             self.addresses["inputs"][own] = {"artifact": incoming}
             self.functions.append({"name": function, "type": type_, "parameters": {"uri": f"$(inputs.{own}.uri)"}})
             self.loads[incoming] = f"{function}.{port.type}"
@@ -331,7 +323,7 @@ class _Builder:
             )
         launched = self._outgoing(Output(member.name, key), "artifacts", member.interface.output_artifacts[key])
         function = self._fresh_function(f"save-{key}", member.name)
-        own = _fresh(_identifier(key), self.addresses["outputs"], _identifier(f"{member.name}-{key}"))
+        own = fresh(identifier(key), self.addresses["outputs"], identifier(f"{member.name}-{key}"))
         self.addresses["outputs"][own] = {"artifact": launched}
         self.functions.append({"name": function, "type": type_, "parameters": {"uri": f"$(outputs.{own}.uri)"}})
         self.connections.append({"from": f"{self._function[member.name]}.{port_name}", "to": f"{function}.{port.type}"})
@@ -385,7 +377,7 @@ class _Builder:
         """Return the launcher's output for one of a member's."""
         if output not in self.renamed:
             named = (self.names or {}).get(output)
-            own = named or _fresh(f"{output.task}--{output.key}", self._taken())
+            own = named or fresh(f"{output.task}--{output.key}", self._taken())
             self.made[kind][own] = definition
             self.renamed[output] = own
         return self.renamed[output]
@@ -395,9 +387,14 @@ class _Builder:
 
     def _fresh_function(self, name: str, task: str) -> str:
         label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:50] or "function"
-        own = _fresh(label, self.owners)
+        own = fresh(label, self.owners)
         self.owners[own] = task
         return own
+
+    def _refuse_references(self, member: Member, key: str, literal: Any) -> None:
+        if _REFERENCE in str(literal):
+            message = f"its parameter '{key}' holds $(…), which a DataFlow replaces: make it an input of the pipeline."
+            raise Stop("parameter", member.name, message)
 
     def _refuse_lists(self, member: Member, key: str) -> None:
         if member.interface.input_artifacts[key].get("isArtifactList"):
@@ -460,6 +457,11 @@ class _Builder:
             raise Stop(rule, task, f"{field}: {problem.message}" if field else problem.message)
 
 
+def _stays(constant: Any) -> bool:
+    """Tell whether a constant is a literal of the flow: else it comes at run time, when nothing in it is replaced."""
+    return constant is not None and not is_placeholder(constant) and _REFERENCE not in str(constant)
+
+
 def _same_time(key: str) -> str:
     return (
         f"its parameter '{key}' comes from a task of the chain, whose functions run at the same time: "
@@ -478,21 +480,3 @@ def _same(one: JsonObject, other: JsonObject) -> bool:
 
 def _kind(definition: JsonObject) -> tuple[Any, Any]:
     return definition.get("parameterType"), (definition.get("artifactType") or {}).get("schemaTitle")
-
-
-def _identifier(text: str) -> str:
-    found = re.sub(r"[^-A-Za-z0-9_]+", "-", text).strip("-_0123456789")[:55]
-    return found or "x"
-
-
-def _fresh(name: str, taken: Iterable[str], second: str = "") -> str:
-    """Return a name that is not taken: ``name``, ``second``, ``name-2`` and so on."""
-    known = set(taken)
-    if name not in known:
-        return name
-    if second and second not in known:
-        return second
-    number = 2
-    while f"{name}-{number}" in known:
-        number += 1
-    return f"{name}-{number}"

@@ -9,6 +9,7 @@ from typing import Final
 
 from accelchain.kfp.core.build import Launch
 from accelchain.kfp.core.member import Member
+from accelchain.kfp.core.names import fresh
 from accelchain.kfp.core.payload import encode
 from accelchain.kfp.core.pipeline import PLATFORM, ROOT, Pipeline, configs_of, dags, tasks_of
 from accelchain.kfp.core.report import JsonObject
@@ -148,14 +149,6 @@ def retry_policy(members: Sequence[Member]) -> JsonObject | None:
     """Return the policy of the member that is tried most often."""
     policies = [policy for member in members if (policy := member.task.get("retryPolicy"))]
     return max(policies, key=lambda policy: int(policy.get("maxRetryCount") or 0), default=None)
-
-
-def fresh(name: str, taken: Iterable[str]) -> str:
-    """Return a name that is not taken: ``name``, ``name-2`` and so on."""
-    known, own, number = set(taken), name, 2
-    while own in known:
-        own, number = f"{name}-{number}", number + 1
-    return own
 
 
 def _says_more(platform: JsonObject) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from accelchain.api.function_type import FunctionType
 from accelchain.kfp.core.build import Launch, build
-from accelchain.kfp.core.draft import Draft, caching, definitions, fresh, retry_policy
+from accelchain.kfp.core.draft import Draft, caching, definitions, retry_policy
 from accelchain.kfp.core.graph import before, in_between, order, sources
 from accelchain.kfp.core.member import Member
+from accelchain.kfp.core.names import fresh
 from accelchain.kfp.core.outputs import Output, references, used_outside
 from accelchain.kfp.core.pipeline import tasks_of
 from accelchain.kfp.core.report import JsonObject, Stop

@@ -70,6 +70,25 @@ def wishes(
     return found, notes
 
 
+def see_one_node(everywhere: Mapping[str, Any], placements: Mapping[str, Mapping[str, Any]]) -> None:
+    """See that there is a node on which all of a chain may run: a flow runs on one.
+
+    Args:
+        everywhere: the chain's placement.
+        placements: by task.
+
+    Raises:
+        Stop: there is none.
+    """
+    left = set(everywhere.get("nodes") or ())
+    for task, placement in placements.items():
+        own = set(placement.get("nodes") or ())
+        if left and own and not left & own:
+            message = f"it may run on {', '.join(sorted(own))}, others of its chain on {', '.join(sorted(left))}"
+            raise Stop("platform", task, f"{message}: a chain runs on one node.")
+        left = left & own if left and own else left | own
+
+
 def _device_type(task: str, resource: str) -> str:
     name = resource.lower()
     if "fpga" in name or "xilinx" in name:

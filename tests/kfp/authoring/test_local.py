@@ -92,7 +92,7 @@ def test_a_function_of_ones_own_runs(here: Path, monkeypatch: pytest.MonkeyPatch
     @dsl.pipeline
     def main(uri: str) -> int:
         video = dsl.importer(artifact_uri=uri, artifact_class=dsl.Artifact)
-        with chain("inverted"):
+        with chain("inverted", device_types=["fpga"], nodes=["far-away"]):  # wishes for a cluster
             frames = decode_video(video=video.output, frames=2).outputs["frames"]
             film = encode_video(frames=invert(frames=frames).outputs["frames"])
         return film.outputs["count"]

@@ -19,11 +19,13 @@ from accelchain.kfp.launcher.addresses import addresses, whole
 from accelchain.kfp.launcher.answers import explained
 from accelchain.kfp.launcher.claim import claim, flow_of, kept, removed, undone
 from accelchain.kfp.launcher.errors import FAILED, SUCCEEDED, WRONG_INPUT, LaunchError
+from accelchain.kfp.launcher.laptop import placed_here
 from accelchain.kfp.launcher.lines import Lines, complain
 from accelchain.kfp.launcher.outcome import put, write
 from accelchain.kfp.launcher.place import Place, store_config
 from accelchain.kfp.launcher.task import Task, parameter_values
 from accelchain_operators.kube.client import ApiError
+from accelchain_operators.kube.kinds import COMPUTE_RESOURCE
 
 JsonObject = dict[str, Any]
 
@@ -72,6 +74,10 @@ class Run:
             folder = Path.cwd() if self.here.local else None
             inputs, outputs = addresses(self.payload, self.task, store, folder)
             spec = whole(spec_of(self.payload, self.task.values, inputs, outputs), folder)
+            if self.here.passing:
+                spec, notes = placed_here(spec, (await self.here.client.list(COMPUTE_RESOURCE))[0])
+                for note in notes:
+                    self.lines.say(note)
         except ValueProblem as error:
             raise LaunchError(str(error), WRONG_INPUT) from None
         except ApiError as error:

@@ -136,7 +136,7 @@ def _read(file: str, text: str) -> list[_Part]:
     for part in parts:
         for document in part.documents(file):
             if not isinstance(document.value, dict) or not document.value.get("kind"):
-                raise Refused(f"{file}: {document.title} is no Kubernetes object: give workflows of Argo's.")
+                raise Refused(f"{file}: {document.title} is neither a workflow of Argo's nor a pipeline of KFP's.")
     return parts
 
 

@@ -266,6 +266,13 @@ def _importer(graph: Any) -> None:
             "its parameter 'width' comes from a task of the chain",
         ),
         (
+            lambda g: g.components["comp-resize"]["inputDefinitions"]["parameters"]["width"].update(
+                parameterType="STRING"
+            ),
+            "p.root.resize",
+            "its parameter 'width' is a STRING, and 'width' of its function is of type integer",
+        ),
+        (
             lambda g: g.tasks["write"]["inputs"].update(parameters={"labels": constant("x")}),
             "p.root.write",
             "its input 'labels' is nothing of",

@@ -238,8 +238,8 @@ def _check_task(chain_name: str, title: str, task: Any) -> None:
         function = replacing(names_of(task))
         if function is None:
             raise AuthoringError(
-                f"{where} is not accelerated: put @accelerated(…) on its component or offload(task, …) behind it, or "
-                "move it out of the chain."
+                f"{where} is not accelerated: put @accelerated(…) on its component or offload(task, …) behind it in "
+                "the block, or move it out of the chain."
             )
         attach(task, {"function": function})
     elif "chain" in mark:

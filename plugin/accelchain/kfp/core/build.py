@@ -32,6 +32,13 @@ _ENDINGS = {"encode-video": ".mp4", "write-detections": ".jsonl"}
 """Endings of files by which their readers know what they are."""
 _PAGES = {"metrics": "system.Metrics", "report": "system.HTML", "summary": "system.Markdown"}
 _MOST_FUNCTIONS = 64
+_KINDS: Final = {
+    "integer": ("NUMBER_INTEGER", "NUMBER_DOUBLE"),
+    "number": ("NUMBER_INTEGER", "NUMBER_DOUBLE"),
+    "string": ("STRING",),
+    "boolean": ("BOOLEAN",),
+}
+"""What KFP calls the types of a function's parameters; it has whole numbers as doubles too."""
 _REFERENCE: Final = "$("
 """How references of a DataFlow begin."""
 _PATH = re.compile(r"spec\.(functions|connections)\[(\d+)\]\.?(.*)")
@@ -163,6 +170,10 @@ class _Builder:
         """Return a parameter's value: a literal, a reference to a chain's parameter, or None where there is none."""
         source = member.parameters.get(key)
         definition = member.interface.input_parameters[key]
+        kind = definition.get("parameterType")
+        if kind and kind not in _KINDS[declaration.type]:
+            message = f"its parameter '{key}' is a {kind}, and '{declaration.name}' of its function is of type"
+            raise Stop("type", member.name, f"{message} {declaration.type}: declare it so, or map another one.")
         if source is None:
             constant = definition.get("defaultValue")
             return None if constant is None else self._literal(member, key, constant, declaration)

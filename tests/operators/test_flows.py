@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +74,21 @@ async def test_a_worker_is_granted_on_the_word_of_the_api_and_not_of_the_cache(
     one.kube.objects["DataFlow", *KEY] = cancelled  # nobody has told the operators yet
     await flows.work(KEY)
     assert streams.granted == [], "the flow is cancelled"
+
+
+async def test_a_conflict_has_the_flow_read_anew(started: Started, document: Document) -> None:
+    one = await started()
+    flows, _ = shell(one)
+    one.pod_ends(1, json.dumps(document("Failed", reason="InvalidInput")))
+    noted = copy.deepcopy(one.flow)
+    noted["metadata"]["labels"] = {"by": "a user"}
+    noted["metadata"]["resourceVersion"] = str(int(noted["metadata"]["resourceVersion"]) + 1000)
+    one.kube.objects["DataFlow", *KEY] = noted  # nobody has told the operators yet
+    with pytest.raises(ApiError, match="modified"):
+        await flows.work(KEY)
+    assert one.flow == noted and one.status["phase"] == "Running"
+    await flows.work(KEY)
+    assert one.kube.objects["DataFlow", *KEY]["status"]["phase"] == "Failed"
 
 
 async def test_no_answer_of_the_api_is_no_grant(started: Started, document: Document) -> None:

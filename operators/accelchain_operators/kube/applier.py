@@ -96,9 +96,6 @@ class Applier:
         try:
             self._store.put(type, await self._client.apply_status(type, intent, field_manager=manager))
         except ApiError as error:
-            if error.code == 409:  # what was looked at is old, and our watch may be slow to tell
-                meta = intent["metadata"]
-                self._store.put(type, await self._client.get(type, meta["name"], meta.get("namespace")))
             if error.code != 404:
                 raise
             self._on_ghost(type)

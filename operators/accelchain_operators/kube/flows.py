@@ -115,6 +115,10 @@ class Flows:
             self._conflicts[key] = str(error)
             self._tokens.pop(key, None)  # perhaps it is the Secret, and holds another one
             raise
+        except ApiError as error:
+            if error.code == 409:  # what was looked at is old, and our watch may be slow to tell
+                self._store.put(kinds.DATA_FLOW, await self._client.get(kinds.DATA_FLOW, key[1], key[0]))
+            raise
         self._conflicts.pop(key, None)
         if snapshot.owner_problem:
             self._told_of_owner[key] = snapshot.owner_problem

@@ -242,7 +242,7 @@ def test_what_is_not_for_us_is_left_as_it_is_and_said(command: str, text: str, w
     [
         ("", "the file is empty"),
         ("a: [1", "this is no YAML"),
-        ("a: 1\n", "document 1 is no Kubernetes object"),
+        ("a: 1\n", "document 1 is neither a workflow"),
         ("# one\n---\nx: 1\n---\nb: {\n", "in.yaml:6:1: this is no YAML"),
     ],
 )

@@ -34,6 +34,8 @@ ACCOUNT = "pipeline-runner"
 RUN = "5f0c7e2a-1111-4222-8333-944455566677"
 PEOPLE = 210
 """A video's detections are more than this many; the clip has 411 with a threshold of 0.4 (tests/e2e)."""
+FOLDER = "root"
+"""The pipeline root, in the bucket."""
 WORKFLOWS = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
@@ -139,7 +141,7 @@ class Pipelines:
         """Return what KFP's launcher puts in place of ``{{$}}``."""
         artifact = {"name": "video", "type": {"schemaTitle": "system.Artifact"}, "uri": f"s3://{PLACE.bucket}/{key}"}
         made = {
-            name: {"artifacts": [{"name": name, "uri": f"s3://{PLACE.bucket}/root/{name}", "metadata": {}}]}
+            name: {"artifacts": [{"name": name, "uri": f"s3://{PLACE.bucket}/{FOLDER}/{name}", "metadata": {}}]}
             for name in self.artifacts
         }
         return json.dumps(
@@ -265,7 +267,7 @@ def test_a_task_counts_people_in_a_video_of_the_store(pipelines: Pipelines, clus
     assert int(told["write-detections.detections"]) > PEOPLE
     assert "detect-person" in said and "/cpu" in said, "device and stage are in the log"
     assert "the report does without" not in said
-    lines = pipelines.store.get("root/write-detections--lines.jsonl", tmp_path / "lines").read_text().splitlines()
+    lines = pipelines.store.get(f"{FOLDER}/write-detections--lines.jsonl", tmp_path / "lines").read_text().splitlines()
     assert sum(len(json.loads(line)["detections"]) for line in lines) == int(told["write-detections.detections"])
     account = f"system:serviceaccount:{pipelines.team.namespace}:{ACCOUNT}"
     asked = [one for one in cluster.audit() if one.user == account]

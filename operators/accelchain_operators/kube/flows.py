@@ -104,8 +104,7 @@ class Flows:
             snapshot, actions = await self._decide(key, flow)
         if any(not self._streams.is_granting(key, grant.worker.pod_uid) for grant in actions.grants):
             # A worker may publish on the API's word, not on ours: what we hold may be old, and the flow another's.
-            flow = await self._client.get(kinds.DATA_FLOW, key[1], key[0])
-            self._store.put(kinds.DATA_FLOW, flow)
+            flow = await self._read(key)
             snapshot, actions = await self._decide(key, flow)
         self._streams.want(key, actions.watch_workers)
         self._streams.grant(key, actions.grants)
@@ -117,7 +116,7 @@ class Flows:
             raise
         except ApiError as error:
             if error.code == 409:  # what was looked at is old, and our watch may be slow to tell
-                self._store.put(kinds.DATA_FLOW, await self._client.get(kinds.DATA_FLOW, key[1], key[0]))
+                await self._read(key)
             raise
         self._conflicts.pop(key, None)
         if snapshot.owner_problem:
@@ -134,11 +133,15 @@ class Flows:
             ApiError: the API does not answer. Then nobody could renew a heartbeat either: it is counted anew.
         """
         try:
-            live = await self._client.get(kinds.DATA_FLOW, key[1], key[0])
+            return await self._read(key)
         except ApiError as error:
             if error.transient:
                 self._heartbeats.begin_anew(key, flow, self._clock())
             raise
+
+    async def _read(self, key: FlowKey) -> JsonObject:
+        """Return a flow as the API has it; the store holds it then."""
+        live = await self._client.get(kinds.DATA_FLOW, key[1], key[0])
         self._store.put(kinds.DATA_FLOW, live)
         return live
 

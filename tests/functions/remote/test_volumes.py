@@ -60,6 +60,9 @@ def test_a_file_of_a_volume_is_read(way, rules, data, decode):
     assert len(decode("/data/folder/clip.mp4", rules).pictures) == 20
 
 
+PROCESS_ROOT = "/proc/self/root"
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -70,7 +73,7 @@ def test_a_file_of_a_volume_is_read(way, rules, data, decode):
             "/database/x.mp4",
             "/data",
         ),
-        *("/proc/self/root/etc/passwd", "/proc/self/environ", "/data/absolute", "/data/up", "/data/folder/secret.mp4"),
+        *(f"{PROCESS_ROOT}/etc/passwd", "/proc/self/environ", "/data/absolute", "/data/up", "/data/folder/secret.mp4"),
         *(
             "/data/loop",
             "/data/chain",

@@ -79,7 +79,7 @@ def test_inputs_that_were_not_given_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("given", "path"),
     [
-        ({"uri": "/tmp/root/video"}, "/tmp/root/video"),
+        ({"uri": "/tmp/store/video"}, "/tmp/store/video"),
         ({"uri": "file:///tmp/video"}, "/tmp/video"),
         ({"uri": "gs://bucket/a"}, "/gcs/bucket/a"),
         ({"uri": "minio://bucket/a"}, "/minio/bucket/a"),

@@ -20,6 +20,10 @@ ROOT: Final = "root"
 
 _PARTS = {"pipelineInfo", "deploymentSpec", "components", "root"}
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_CHANNEL: Final = "pipelinechannel--"
+_OF_PODS: Final = (
+    "accelerator_limit", "accelerator_type", "cpu_limit", "cpu_request", "memory_limit", "memory_request",
+)  # fmt: skip
 
 
 class TextError(Exception):
@@ -180,12 +184,6 @@ def _header(text: str) -> str:
 def _dump(document: JsonObject) -> str:
     text: str = yaml.safe_dump(document, sort_keys=True)
     return text
-
-
-_CHANNEL: Final = "pipelinechannel--"
-_OF_PODS: Final = (
-    "accelerator_limit", "accelerator_type", "cpu_limit", "cpu_request", "memory_limit", "memory_request",
-)  # fmt: skip
 
 
 def is_undeclared(name: str) -> bool:
